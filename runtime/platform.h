@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+// Everything that Inlay asks of the operating system. platform_posix.cpp implements it; another system needs
+// one more file beside that one and nothing else.
+namespace inlay::platform {
+
+/// What a range of a mapping will be used for; a hint, which no result depends on.
+enum class MemoryAdvice { Normal, Sequential, Random, WillNeed };
+
+/// A regular file mapped read-only and shared, so that its pages are the system's page cache. Where the file
+/// is cut short by someone else while it is mapped, the system kills the process that reads beyond the new
+/// end: a host that cannot rule that out opens through its own I/O table instead.
+class Mapping {
+ public:
+  Mapping() = default;
+  Mapping(const std::byte* base, uint64_t size) : base_(base), size_(size) {}
+  Mapping(Mapping&& other) noexcept;
+  Mapping& operator=(Mapping&& other) noexcept;
+  ~Mapping();
+
+  /// Null where the file is empty.
+  const std::byte* base() const { return base_; }
+  uint64_t size() const { return size_; }
+
+  /// Ranges need not be aligned; what lies outside the mapping is cut off. Any thread.
+  void advise(uint64_t offset, uint64_t bytes, MemoryAdvice advice) const noexcept;
+
+ private:
+  const std::byte* base_ = nullptr;
+  uint64_t size_ = 0;
+};
+
+/// A regular file opened for reading. Errors are INLAY_ERROR_IO with the path and the system's words.
+class File {
+ public:
+  /// `path` is UTF-8 and must outlive the file: messages name it.
+  explicit File(const char* path);
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  ~File();
+
+  /// Bytes, as they were when it was opened.
+  uint64_t size() const { return size_; }
+
+  /// Exactly `bytes` bytes from `offset`, or an error. Any thread; moves no position.
+  void read_at(uint64_t offset, void* destination, size_t bytes) const;
+
+  /// The whole file; the mapping stays when the file is closed.
+  Mapping map() const;
+
+ private:
+  const char* path_;
+  uint64_t size_ = 0;
+  intptr_t handle_ = -1;
+};
+
+/// Nanoseconds of a clock that never goes back; its zero is arbitrary. Any thread, allocates nothing.
+uint64_t monotonic_ns() noexcept;
+
+/// Processors that this process may run on, at least 1: its affinity mask where the system has one.
+unsigned usable_cpus() noexcept;
+
+}  // namespace inlay::platform
