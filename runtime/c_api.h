@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "inlay/inlay.h"
+#include "runtime/abi.h"
+#include "runtime/file.h"
+#include "runtime/model.h"
+#include "runtime/owned.h"
+#include "runtime/runtime.h"
+#include "runtime/session.h"
+
+// What the files of the C ABI share. Handles are the objects behind them under another name.
+
+namespace inlay::abi {
+
+inline Runtime* of(inlay_runtime* handle) { return reinterpret_cast<Runtime*>(handle); }
+inline const Runtime* of(const inlay_runtime* handle) { return reinterpret_cast<const Runtime*>(handle); }
+inline File* of(inlay_file* handle) { return reinterpret_cast<File*>(handle); }
+inline const File* of(const inlay_file* handle) { return reinterpret_cast<const File*>(handle); }
+inline Model* of(inlay_model* handle) { return reinterpret_cast<Model*>(handle); }
+inline const Model* of(const inlay_model* handle) { return reinterpret_cast<const Model*>(handle); }
+inline Session* of(inlay_session* handle) { return reinterpret_cast<Session*>(handle); }
+inline const Session* of(const inlay_session* handle) { return reinterpret_cast<const Session*>(handle); }
+
+/// A create or open under a runtime: its message stays there.
+template <typename F>
+inlay_status create_under(Runtime& runtime, F&& body) noexcept {
+  return guard(body, [&](const char* message) { runtime.set_message(message); });
+}
+
+[[noreturn]] inline void refuse_null(const char* name) {
+  throw Error(INLAY_ERROR_INVALID_ARGUMENT, std::string(name) + " is null");
+}
+
+/// One thread inside a session at a time.
+template <typename F>
+inlay_status inside(inlay_session* handle, F&& body) noexcept {
+  if (handle == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
+  Session& session = *of(handle);
+  if (session.inside().exchange(true, std::memory_order_acquire)) return INLAY_ERROR_BUSY;
+  const inlay_status status =
+      guard([&] { return body(session); },
+                 [&](const char* message) { session.fail(INLAY_ERROR_INTERNAL, "%s", message); });
+  session.inside().store(false, std::memory_order_release);
+  return status;
+}
+
+inline inlay_status run_to_end(Session& session, inlay_status begun) {
+  return begun == INLAY_OK ? session.advance(INLAY_NO_BUDGET, nullptr) : begun;
+}
+
+inline bool valid(const int32_t* tokens, size_t count) { return tokens != nullptr || count == 0; }
+
+}  // namespace inlay::abi

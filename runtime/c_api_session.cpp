@@ -1,0 +1,114 @@
+#include "runtime/c_api.h"
+
+// The C ABI's sessions.
+
+using namespace inlay;
+using namespace inlay::abi;
+
+inlay_status inlay_session_create(inlay_model* model, const inlay_session_params* params,
+                                  inlay_session** out_session) {
+  if (out_session != nullptr) *out_session = nullptr;
+  if (model == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
+  return create_under(of(model)->runtime(), [&] {
+    if (out_session == nullptr) refuse_null("out_session");
+    *out_session = reinterpret_cast<inlay_session*>(
+        Session::create(*of(model), read_struct(params, "inlay_session_params")));
+    return INLAY_OK;
+  });
+}
+
+void inlay_session_destroy(inlay_session* session) {
+  if (session != nullptr) of(session)->release();
+}
+
+size_t inlay_session_message(const inlay_session* session, char* buffer, size_t capacity) {
+  if (session == nullptr || (buffer == nullptr && capacity > 0)) return 0;
+  return copy_text(of(session)->message(), buffer, capacity);
+}
+
+inlay_status inlay_session_begin_prefill(inlay_session* session, const int32_t* tokens, size_t count) {
+  if (!valid(tokens, count)) return INLAY_ERROR_INVALID_ARGUMENT;
+  return inside(session, [&](Session& s) { return s.begin_prefill({tokens, count}); });
+}
+
+inlay_status inlay_session_begin_step(inlay_session* session, int32_t token) {
+  return inside(session, [&](Session& s) { return s.begin_step(token); });
+}
+
+inlay_status inlay_session_begin_verify(inlay_session* session, const int32_t* tokens, size_t count) {
+  if (!valid(tokens, count)) return INLAY_ERROR_INVALID_ARGUMENT;
+  return inside(session, [&](Session& s) { return s.begin_verify({tokens, count}); });
+}
+
+inlay_status inlay_session_prefill(inlay_session* session, const int32_t* tokens, size_t count) {
+  if (!valid(tokens, count)) return INLAY_ERROR_INVALID_ARGUMENT;
+  return inside(session, [&](Session& s) { return run_to_end(s, s.begin_prefill({tokens, count})); });
+}
+
+inlay_status inlay_session_step(inlay_session* session, int32_t token) {
+  return inside(session, [&](Session& s) { return run_to_end(s, s.begin_step(token)); });
+}
+
+inlay_status inlay_session_verify(inlay_session* session, const int32_t* tokens, size_t count) {
+  if (!valid(tokens, count)) return INLAY_ERROR_INVALID_ARGUMENT;
+  return inside(session, [&](Session& s) { return run_to_end(s, s.begin_verify({tokens, count})); });
+}
+
+inlay_status inlay_session_commit(inlay_session* session, size_t count) {
+  return inside(session, [&](Session& s) { return s.commit(count); });
+}
+
+inlay_status inlay_session_rewind(inlay_session* session, size_t count) {
+  return inside(session, [&](Session& s) { return s.rewind(count); });
+}
+
+size_t inlay_session_rewindable(const inlay_session* session) {
+  return session == nullptr ? 0 : of(session)->rewindable();
+}
+
+inlay_status inlay_session_reset(inlay_session* session) {
+  return inside(session, [&](Session& s) { return s.reset(); });
+}
+
+inlay_status inlay_session_advance(inlay_session* session, uint64_t budget_us, inlay_progress* out_progress) {
+  return inside(session, [&](Session& s) {
+    inlay_progress progress = INLAY_PROGRESS_INIT;
+    const inlay_status status = s.advance(budget_us, out_progress == nullptr ? nullptr : &progress);
+    if (out_progress != nullptr && write_struct(progress, out_progress) != INLAY_OK) {
+      return s.fail(INLAY_ERROR_INVALID_ARGUMENT, "inlay_progress.struct_size is too small");
+    }
+    return status;
+  });
+}
+
+void inlay_session_cancel(inlay_session* session) {
+  if (session != nullptr) of(session)->cancel();
+}
+
+uint64_t inlay_session_position(const inlay_session* session) { return session == nullptr ? 0 : of(session)->position(); }
+
+uint32_t inlay_session_context_length(const inlay_session* session) {
+  return session == nullptr ? 0 : of(session)->context_length();
+}
+
+const int32_t* inlay_session_tokens(const inlay_session* session) {
+  return session == nullptr ? nullptr : of(session)->tokens().data();
+}
+
+inlay_status inlay_session_logits(const inlay_session* session, size_t row, const float** out_logits) {
+  if (out_logits != nullptr) *out_logits = nullptr;
+  if (session == nullptr || out_logits == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
+  return of(session)->logits(row, out_logits);
+}
+
+inlay_status inlay_session_hidden(const inlay_session* session, size_t row, const float** out_hidden) {
+  if (out_hidden != nullptr) *out_hidden = nullptr;
+  if (session == nullptr || out_hidden == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
+  return of(session)->hidden(row, out_hidden);
+}
+
+inlay_status inlay_session_mtp_logits(inlay_session* session, const int32_t* tokens, size_t count,
+                                      float* out_logits) {
+  if (!valid(tokens, count) || (out_logits == nullptr && count > 1)) return INLAY_ERROR_INVALID_ARGUMENT;
+  return inside(session, [&](Session& s) { return s.mtp_logits({tokens, count}, out_logits); });
+}

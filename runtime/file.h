@@ -1,0 +1,36 @@
+#pragma once
+
+#include <memory_resource>
+#include <string>
+
+#include "formats/gguf.h"
+#include "runtime/runtime.h"
+
+namespace inlay {
+
+/// A model file with its header read. Immutable after it is made.
+class File final : public Counted {
+ public:
+  static File* open(Runtime& runtime, const inlay_source& source);
+
+  Runtime& runtime() const { return *runtime_; }
+  const GgufFile& gguf() const { return gguf_; }
+  const inlay_model_info& info() const { return info_; }
+
+ private:
+  File(Runtime& runtime, GgufFile gguf);
+  ~File() = default;
+  void destroy() override;
+  void describe();
+
+  Held<Runtime> runtime_;
+  GgufFile gguf_;
+  // What info_ points to.
+  std::pmr::string architecture_;
+  std::pmr::string name_;
+  std::pmr::string quantisation_;
+  std::pmr::string chat_template_;
+  inlay_model_info info_ = INLAY_MODEL_INFO_INIT;
+};
+
+}  // namespace inlay

@@ -1,0 +1,157 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <type_traits>
+
+#include "runtime/counted.h"
+#include "runtime/drafter.h"
+#include "runtime/host_memory.h"
+#include "runtime/sampler.h"
+#include "runtime/session.h"
+#include "runtime/text_stream.h"
+
+namespace inlay {
+
+/// What one call of Generator::next brought; both live until the next call.
+struct GeneratorOutput {
+  std::string_view text;  // zero terminated
+  std::span<const int32_t> tokens;
+  inlay_stop stop = INLAY_STOP_NONE;
+};
+
+/// Where a generator stands between two rounds, beside its session and its parameters: plain values. With the
+/// tokens that wait (Generator::waiting) it is all that a later generator needs to go on with the same words.
+struct GeneratorState {
+  uint64_t fed = 0;            // tokens of the timeline that the session has
+  uint64_t end = 0;            // tokens of the timeline, those that wait included
+  uint64_t answer_tokens = 0;  // since the last prompt
+  uint32_t prompt_waits = 0;   // 1: what waits ends in a prompt; 0: it is at most a token that was sampled
+  int32_t stop = INLAY_STOP_NONE;
+  TextStream text;
+  inlay_generator_stats stats = INLAY_GENERATOR_STATS_INIT;
+};
+static_assert(std::is_trivially_copyable_v<GeneratorState>);
+
+/// Session, sampler, drafter and text stream as one machine that turns a prompt into an answer, in rounds:
+/// the token that was sampled last is certain, and not fed yet; drafts are guessed after it; one verify feeds
+/// all of them; at each row the token of the next position is sampled with that position's own random number,
+/// and as long as it is the next row's draft the row counts. The last one sampled is the next certain token.
+/// The session keeps what a run without drafts would have fed, no more, so neither the text nor where the
+/// session stands depends on the drafter.
+///
+/// The token that ends an answer, by any stop, stays certain and unfed; it is fed with the next prompt, in
+/// front of it. So "<|im_end|>" is part of the timeline when the conversation goes on, and costs no pass if
+/// it doesn't.
+///
+/// All memory is one block, taken at create. One thread at a time; the caller holds the session meanwhile. A
+/// generator that goes in the middle of a round takes the round back: the session can be used at once.
+class Generator final : public Counted {
+ public:
+  /// Throws Error. A session that has tokens is gone on from.
+  static Generator* create(Session& session, const inlay_generator_params& params);
+
+  /// INLAY_ERROR_WRONG_STATE while a round is under way (next gave INLAY_PENDING), INLAY_ERROR_CONTEXT_FULL
+  /// and INLAY_ERROR_INVALID_ARGUMENT leave everything as it was. A session that the caller has changed since
+  /// the last answer (rewound, fed) is gone on from as it is.
+  inlay_status prompt(std::span<const int32_t> tokens);
+  /// Throws what Tokenizer::encode does.
+  inlay_status prompt(std::string_view text, bool parse_special);
+
+  /// See inlay_generator_next. After an error the round it happened in is as if it had not begun, and the
+  /// next call tries again.
+  inlay_status next(uint64_t budget_us, GeneratorOutput* output);
+
+  Session& session() const { return *session_; }
+  const inlay_generator_stats& stats() const { return state_.stats; }
+  const char* message() const { return message_; }
+  void set_message(const char* message) { fail(INLAY_OK, message); }
+
+  const GeneratorState& state() const { return state_; }
+  /// Tokens that are part of the timeline and not fed yet.
+  std::span<const int32_t> waiting() const { return {parts_.timeline + state_.fed, state_.end - state_.fed}; }
+
+ private:
+  enum class Phase : uint8_t {
+    kIdle,     // nothing to do before a prompt
+    kFeed,     // a prompt waits
+    kPrefill,  // the session feeds it
+    kPropose,  // a round begins
+    kDraft,    // the session's MTP head drafts
+    kVerify,   // the session feeds the certain token and the drafts
+    kSample    // rows of logits are there; row_ is the next
+  };
+  /// What lies in the block of memory; the object itself comes first.
+  struct Parts {
+    Parts(Layout& layout, const Session& session, const inlay_generator_params& params);
+    void* object;
+    int32_t* timeline;  // [context + kMostDrafts]
+    char* text;         // [text_bytes]
+    uint64_t text_bytes;
+    std::byte* sampler;
+    uint64_t sampler_bytes;
+    std::byte* lookup;
+    uint64_t lookup_bytes;
+  };
+
+  Generator(Session& session, const inlay_generator_params& params, const Parts& parts, Block block);
+  ~Generator();
+  void destroy() override;
+  static void check(const Session& session, const inlay_generator_params& params);
+
+  inlay_status fail(inlay_status status, const char* message);
+  inlay_status fail_as_session(inlay_status status) { return fail(status, session_->message()); }
+  inlay_status check_prompt();
+  inlay_status append_prompt(size_t count);
+  void follow_session();
+  inlay_status run(uint64_t deadline, GeneratorOutput* output);
+  inlay_status feed_prompt(uint64_t deadline);
+  inlay_status propose();
+  inlay_status propose_from(DraftSource source, uint32_t most);
+  inlay_status draft(uint64_t deadline);
+  inlay_status begin_verify();
+  inlay_status verify(uint64_t deadline);
+  inlay_status sample_rows(uint64_t deadline);
+  inlay_status finish_round(GeneratorOutput* output);
+  inlay_status abandon_round(inlay_status status, const char* message);
+  inlay_status advance(uint64_t deadline, uint64_t* spent_ns);
+  bool automatic() const { return params_.draft_length == 0; }
+  inlay_stop stop_after(int32_t token, uint64_t sampled) const;
+  uint32_t most_drafts() const;
+  std::string_view write_text(std::span<const int32_t> tokens, bool ends);
+  int32_t certain() const { return parts_.timeline[state_.end - 1]; }
+  std::span<const int32_t> timeline() const { return {parts_.timeline, state_.end}; }
+
+  Held<Session> session_;
+  Block block_;
+  Parts parts_;
+  inlay_generator_params params_;
+  Sampler sampler_;
+  std::optional<LookupDrafter> lookup_;
+  std::optional<HostDrafter> host_;
+  DraftPlanner planner_;
+  GeneratorState state_;
+
+  // Of the round under way. Its drafts lie in the timeline after the certain token, and what is sampled takes
+  // their places.
+  Phase phase_ = Phase::kIdle;
+  DraftSource source_ = DraftSource::kMtp;
+  std::array<bool, kDraftSources> considered_{};  // sources that the planner was asked about
+  uint32_t asked_ = 0;                            // drafts that the MTP head was asked for
+  uint32_t drafts_ = 0;
+  uint32_t accepted_ = 0;
+  bool verified_ = false;  // the rows come from a verify, not from a prompt
+  uint32_t row_ = 0;
+  inlay_stop stop_ = INLAY_STOP_NONE;
+  uint64_t draft_ns_ = 0;
+  uint64_t verify_ns_ = 0;
+  uint64_t sample_ns_ = 0;  // of a row, the longest lately
+
+  char message_[256] = "";
+};
+
+}  // namespace inlay

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory_resource>
+
+#include "inlay/inlay.h"
+
+namespace inlay {
+
+/// The host's allocator as what containers and arenas take their memory from. Counts every byte and keeps to
+/// the limit. Any thread. Throws Error: INLAY_ERROR_MEMORY_LIMIT beyond the limit, INLAY_ERROR_OUT_OF_MEMORY
+/// where the allocator has none.
+class HostMemory final : public std::pmr::memory_resource {
+ public:
+  /// A null allocator is the C library's. A limit of 0 is none. `held` bytes have been taken already.
+  HostMemory(const inlay_allocator* allocator, uint64_t limit, uint64_t held = 0);
+
+  const inlay_allocator& allocator() const { return allocator_; }
+
+  uint64_t now() const { return now_.load(std::memory_order_relaxed); }
+  uint64_t high_water() const { return high_water_.load(std::memory_order_relaxed); }
+  void reset_high_water() { high_water_.store(now(), std::memory_order_relaxed); }
+
+ private:
+  void* do_allocate(size_t bytes, size_t alignment) override;
+  void do_deallocate(void* memory, size_t bytes, size_t alignment) override;
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+
+  inlay_allocator allocator_;
+  uint64_t limit_;
+  std::atomic<uint64_t> now_;
+  std::atomic<uint64_t> high_water_;
+};
+
+/// One block of memory, given back when it goes: what arenas are laid out in. May be the host's own memory,
+/// which is then left alone.
+class Block {
+ public:
+  Block() = default;
+  Block(std::pmr::memory_resource* resource, uint64_t bytes);
+  /// The host's memory of `bytes`; throws INLAY_ERROR_MEMORY_LIMIT where fewer than `needed`,
+  /// INLAY_ERROR_INVALID_ARGUMENT where it is not aligned. `what` names it in the message.
+  Block(void* memory, uint64_t bytes, uint64_t needed, const char* what);
+  Block(Block&& other) noexcept;
+  Block& operator=(Block&& other) noexcept;
+  ~Block();
+
+  std::byte* data() const { return data_; }
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  std::pmr::memory_resource* resource_ = nullptr;
+  std::byte* data_ = nullptr;
+  uint64_t bytes_ = 0;
+};
+
+}  // namespace inlay

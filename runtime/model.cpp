@@ -1,0 +1,211 @@
+#include "runtime/model.h"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <memory_resource>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "runtime/error.h"
+#include "runtime/model_reader.h"
+#include "runtime/owned.h"
+#include "runtime/session.h"
+
+namespace inlay {
+namespace {
+
+constexpr uint32_t kDefaultContext = 4096;
+constexpr uint64_t kReadAheadBytes = 64u << 20;
+
+uint64_t weight_bytes(const GgufFile& file, bool mapped) {
+  uint64_t bytes = 0;
+  for (const GgufTensor& tensor : file.tensors()) {
+    if ((tensor.data != nullptr) == mapped) bytes += tensor.bytes;
+  }
+  return bytes;
+}
+
+}  // namespace
+
+SessionShape session_shape_of(const inlay_session_params& params, const ModelShape& shape, uint32_t trained_context,
+                              const Device& device) {
+  SessionShape session;
+  uint32_t context = params.context_length;
+  if (context == 0) context = trained_context == 0 ? kDefaultContext : std::min(kDefaultContext, trained_context);
+  constexpr uint32_t kMostContext = 1u << 24;
+  if (context > kMostContext) {
+    throw Error(INLAY_ERROR_INVALID_ARGUMENT, "context_length is " + std::to_string(context) + ", at most " +
+                                                  std::to_string(kMostContext) + " is possible");
+  }
+  session.context = (context + kPageTokens - 1) / kPageTokens * kPageTokens;
+  switch (params.kv_type) {
+    case INLAY_KV_F16: session.kv_type = KvType::kF16; break;
+    case INLAY_KV_FP8: session.kv_type = KvType::kFp8; break;
+    case INLAY_KV_Q8: session.kv_type = KvType::kQ8; break;
+    default:
+      throw Error(INLAY_ERROR_INVALID_ARGUMENT, "kv_type is " + std::to_string(params.kv_type) + ", not an inlay_kv_type");
+  }
+  session.mtp = params.mtp != 0;
+  if (session.mtp && !shape.mtp) {
+    throw Error(INLAY_ERROR_UNSUPPORTED, "the session asks for mtp, and the model has no MTP head");
+  }
+  constexpr uint32_t kMostChunk = 1u << 16;
+  if (params.prefill_chunk > kMostChunk) {
+    throw Error(INLAY_ERROR_INVALID_ARGUMENT, "prefill_chunk is " + std::to_string(params.prefill_chunk) +
+                                                  ", at most " + std::to_string(kMostChunk) + " is possible");
+  }
+  session.prefill_chunk = params.prefill_chunk == 0 ? device.default_prefill_chunk(shape) : params.prefill_chunk;
+  session.prefill_chunk = std::min(session.prefill_chunk, session.context);
+  return session;
+}
+
+/// What a model is made of, found out from a file's header.
+struct Model::Parts {
+  explicit Parts(const File& file)
+      : shape(read_model_shape(file.gguf())),
+        layers(shape.layers, file.runtime().memory()),
+        vocabulary(read_vocabulary(file.gguf())) {
+    if (vocabulary) tokens = Tokenizer::count(*vocabulary);
+    if (vocabulary && tokens.tokens > shape.vocabulary) {
+      throw Error(INLAY_ERROR_CORRUPT_FILE, "the tokenizer has " + std::to_string(tokens.tokens) +
+                                                " tokens, the embedding only " + std::to_string(shape.vocabulary));
+    }
+    Layout counting;
+    lay_out(file, counting);
+    bytes = counting.bytes();
+  }
+
+  /// Everything but the model's own placing, in the order in which the constructor takes it.
+  void lay_out(const File& file, Layout& layout) {
+    layout.take<Model>(1);
+    layout.take<LayerWeights>(shape.layers);
+    read_model_weights(file.gguf(), shape, layout, file.runtime().memory(), layers.data(), &weights);
+    const DeviceBytes on_device = file.runtime().device().plan_weights(weights);
+    device_bytes = on_device.device;
+    layout.take<std::byte>(on_device.host);
+    layout.take<ByteSourcePointer>(file.gguf().part_count());
+    if (vocabulary) {
+      layout.take<Tokenizer>(1);
+      layout.take<TokenizerObject>(1);
+      layout.take<std::byte>(Tokenizer::bytes(tokens));
+    }
+    const inlay_model_info& info = file.info();
+    for (const char* text : {info.architecture, info.name, info.quantisation, info.chat_template}) {
+      layout.take<char>(std::strlen(text) + 1);
+    }
+  }
+
+  ModelShape shape;
+  std::pmr::vector<LayerWeights> layers;
+  ModelWeights weights;
+  std::optional<Vocabulary> vocabulary;
+  Tokenizer::Counts tokens;
+  uint64_t bytes = 0;
+  uint64_t device_bytes = 0;
+};
+
+Model* Model::create(File& file, const inlay_model_params& params) {
+  const Parts parts(file);
+  HostMemory* memory = file.runtime().memory();
+  void* block = memory->allocate(parts.bytes, kCacheLine);
+  try {
+    Layout layout(block, parts.bytes);
+    void* place = layout.take<Model>(1);
+    return new (place) Model(file, params, parts, layout);
+  } catch (...) {
+    memory->deallocate(block, parts.bytes, kCacheLine);
+    throw;
+  }
+}
+
+Model::Model(File& file, const inlay_model_params& params, const Parts& parts, Layout& layout)
+    : runtime_(&file.runtime()), block_bytes_(parts.bytes), mapped_bytes_(weight_bytes(file.gguf(), true)) {
+  const GgufFile& gguf = file.gguf();
+  auto* layers = layout.take<LayerWeights>(parts.shape.layers);
+  read_model_weights(gguf, parts.shape, layout, runtime_->memory(), layers, &weights_);
+  const DeviceBytes on_device = device().plan_weights(weights_);
+  auto* device_block = layout.take<std::byte>(on_device.host);
+  sources_ = layout.take<ByteSourcePointer>(gguf.part_count());
+  void* tokenizer_place = parts.vocabulary ? layout.take<Tokenizer>(1) : nullptr;
+  void* object_place = parts.vocabulary ? layout.take<TokenizerObject>(1) : nullptr;
+  auto* tokenizer_block = parts.vocabulary ? layout.take<std::byte>(Tokenizer::bytes(parts.tokens)) : nullptr;
+  if (parts.vocabulary) {
+    tokenizer_ = new (tokenizer_place)
+        Tokenizer(*parts.vocabulary, parts.tokens, {tokenizer_block, Tokenizer::bytes(parts.tokens)});
+    tokenizer_object_ = new (object_place) TokenizerObject(tokenizer_, runtime_->memory());
+  }
+  info_ = file.info();
+  info_.architecture = keep(info_.architecture, layout);
+  info_.name = keep(info_.name, layout);
+  info_.quantisation = keep(info_.quantisation, layout);
+  info_.chat_template = keep(info_.chat_template, layout);
+  if (params.read_ahead != 0) read_ahead(gguf, params);
+  device_weights_ = device().create_weights(weights_, device_block, params.progress, params.progress_user_data);
+  // Last, so that nothing that throws comes after it.
+  for (uint32_t part = 0; part < gguf.part_count(); ++part) new (sources_ + part) ByteSourcePointer(gguf.source(part));
+  source_count_ = gguf.part_count();
+}
+
+Model::~Model() {
+  device().release(device_weights_);
+  std::destroy_n(sources_, source_count_);
+}
+
+void Model::destroy() {
+  const Held<Runtime> runtime(runtime_.get());
+  const uint64_t bytes = block_bytes_;
+  this->~Model();
+  runtime->memory()->deallocate(this, bytes, kCacheLine);
+}
+
+const char* Model::keep(const char* text, Layout& layout) {
+  const size_t bytes = std::strlen(text) + 1;
+  char* copy = layout.take<char>(bytes);
+  std::memcpy(copy, text, bytes);
+  return copy;
+}
+
+/// Touches every page of the mapped weights, so that no later pass waits for the disk.
+void Model::read_ahead(const GgufFile& file, const inlay_model_params& params) const {
+  uint64_t done = 0;
+  unsigned sum = 0;
+  for (const GgufTensor& tensor : file.tensors()) {
+    if (tensor.data == nullptr) continue;
+    for (uint64_t at = 0; at < tensor.bytes; at += kReadAheadBytes) {
+      const uint64_t bytes = std::min(kReadAheadBytes, tensor.bytes - at);
+      file.source(tensor.part)->advise(tensor.offset + at, bytes, platform::MemoryAdvice::WillNeed);
+      for (uint64_t i = 0; i < bytes; i += 4096) {
+        sum += static_cast<unsigned>(*const_cast<const volatile std::byte*>(tensor.data + at + i));
+      }
+      done += bytes;
+      if (params.progress != nullptr && params.progress(params.progress_user_data, done, mapped_bytes_) != INLAY_OK) {
+        throw Error(INLAY_ERROR_CANCELLED, "the progress callback stopped the loading");
+      }
+    }
+  }
+  (void)sum;
+}
+
+inlay_memory_plan Model::plan(const File& file, const inlay_session_params& params) {
+  const Parts parts(file);
+  Device& device = file.runtime().device();
+  const SessionShape session = session_shape_of(params, parts.shape, file.info().context_length, device);
+  inlay_memory_plan plan = Session::plan(parts.weights, session, device);
+  plan.weights_mapped = weight_bytes(file.gguf(), true);
+  plan.model_host = parts.bytes;
+  plan.model_device = parts.device_bytes;
+  return plan;
+}
+
+inlay_memory_plan Model::plan(const inlay_session_params& params) const {
+  const SessionShape session = session_shape_of(params, shape(), info_.context_length, device());
+  inlay_memory_plan plan = Session::plan(weights_, session, device());
+  plan.weights_mapped = mapped_bytes_;
+  plan.model_host = block_bytes_;
+  plan.model_device = device().plan_weights(weights_).device;
+  return plan;
+}
+
+}  // namespace inlay

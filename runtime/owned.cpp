@@ -1,0 +1,44 @@
+#include "runtime/owned.h"
+
+#include "runtime/error.h"
+#include "runtime/vocabulary.h"
+
+namespace inlay {
+
+TokenizerObject* TokenizerObject::create(File& file) {
+  const auto vocabulary = read_vocabulary(file.gguf());
+  if (!vocabulary) throw Error(INLAY_ERROR_UNSUPPORTED, "the file has no tokenizer (no tokenizer.ggml.tokens)");
+  const Tokenizer::Counts counts = Tokenizer::count(*vocabulary);
+  const uint64_t table_bytes = Tokenizer::bytes(counts);
+  Layout counting;
+  counting.take<TokenizerObject>(1);
+  counting.take<Tokenizer>(1);
+  counting.take<std::byte>(table_bytes);
+  HostMemory* memory = file.runtime().memory();
+  void* block = memory->allocate(counting.bytes(), kCacheLine);
+  try {
+    Layout layout(block, counting.bytes());
+    void* place = layout.take<TokenizerObject>(1);
+    void* tokenizer_place = layout.take<Tokenizer>(1);
+    auto* tables = layout.take<std::byte>(table_bytes);
+    const auto* tokenizer = new (tokenizer_place) Tokenizer(*vocabulary, counts, {tables, table_bytes});
+    auto* object = new (place) TokenizerObject(tokenizer, memory);
+    object->runtime_ = Held<Runtime>(&file.runtime());
+    object->block_bytes_ = counting.bytes();
+    return object;
+  } catch (...) {
+    memory->deallocate(block, counting.bytes(), kCacheLine);
+    throw;
+  }
+}
+
+void TokenizerObject::destroy() {
+  if (block_bytes_ == 0) return;
+  const Held<Runtime> runtime(std::move(runtime_));
+  HostMemory* memory = memory_;
+  const uint64_t bytes = block_bytes_;
+  this->~TokenizerObject();
+  memory->deallocate(this, bytes, kCacheLine);
+}
+
+}  // namespace inlay

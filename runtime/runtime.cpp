@@ -1,0 +1,97 @@
+#include "runtime/runtime.h"
+
+#include <cstring>
+#include <new>
+
+#include "runtime/error.h"
+#include "runtime/platform.h"
+
+namespace inlay {
+namespace {
+
+constexpr uint32_t kMaxThreads = 1024;
+
+uint32_t threads_of(const inlay_runtime_params& params) {
+  if (params.threads > kMaxThreads) {
+    throw Error(INLAY_ERROR_INVALID_ARGUMENT, "threads is " + std::to_string(params.threads) + ", at most " +
+                                                  std::to_string(kMaxThreads) + " make sense");
+  }
+  return params.threads == 0 ? platform::usable_cpus() : params.threads;
+}
+
+}  // namespace
+
+size_t copy_text(const char* message, char* buffer, size_t capacity) {
+  const size_t length = std::strlen(message);
+  if (capacity > 0) {
+    const size_t copied = length < capacity ? length : capacity - 1;
+    std::memcpy(buffer, message, copied);
+    buffer[copied] = '\0';
+  }
+  return length;
+}
+
+Runtime* Runtime::create(const inlay_runtime_params& params) {
+  try {
+    if (params.device != INLAY_DEVICE_CPU) {
+      throw Error(INLAY_ERROR_UNSUPPORTED,
+                  params.device == INLAY_DEVICE_CUDA ? "this build of Inlay has no CUDA device"
+                                                     : "device " + std::to_string(params.device) + " is unknown");
+    }
+    if (params.device_index != 0) {
+      throw Error(INLAY_ERROR_UNSUPPORTED,
+                  "CPU device " + std::to_string(params.device_index) + " does not exist, there is only 0");
+    }
+    // The runtime's own memory comes from the allocator that it then holds, so it is taken by hand.
+    HostMemory memory(params.allocator, params.memory_limit);
+    void* place = memory.allocate(sizeof(Runtime), alignof(Runtime));
+    try {
+      return new (place) Runtime(params);
+    } catch (...) {
+      memory.deallocate(place, sizeof(Runtime), alignof(Runtime));
+      throw;
+    }
+  } catch (const std::exception& error) {
+    if (params.log != nullptr) params.log(params.log_user_data, INLAY_LOG_ERROR, error.what());
+    throw;
+  }
+}
+
+Runtime::Runtime(const inlay_runtime_params& params)
+    : params_(params),
+      memory_(params.allocator, params.memory_limit, sizeof(Runtime)),
+      device_(cpu::make_device(threads_of(params),
+                               params.instruction_set == nullptr ? "" : params.instruction_set, &memory_)) {
+  params_.threads = threads_of(params);
+  params_.allocator = nullptr;
+  params_.instruction_set = nullptr;
+}
+
+void Runtime::destroy() {
+  const inlay_allocator allocator = memory_.allocator();
+  this->~Runtime();
+  allocator.release(allocator.user_data, this, sizeof(Runtime), alignof(Runtime));
+}
+
+inlay_runtime_info Runtime::info() const {
+  return {sizeof(inlay_runtime_info), params_.device, params_.threads, device_->instruction_set(), device_->name()};
+}
+
+void Runtime::log(inlay_log_level level, const char* message) const {
+  if (params_.log != nullptr) params_.log(params_.log_user_data, level, message);
+}
+
+void Runtime::set_message(const char* message) {
+  {
+    const std::lock_guard lock(message_mutex_);
+    copy_text(message, message_, sizeof message_);
+  }
+  log(INLAY_LOG_ERROR, message);
+}
+
+size_t Runtime::copy_message(char* buffer, size_t capacity) const {
+  const std::lock_guard lock(message_mutex_);
+  return copy_text(message_, buffer, capacity);
+}
+
+}  // namespace inlay

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <memory_resource>
+#include <mutex>
+#include <string>
+
+#include "kernels/cpu/cpu_device.h"
+#include "runtime/counted.h"
+#include "runtime/host_memory.h"
+
+namespace inlay {
+
+/// What a process makes first: the device with its threads, the host's memory, and the log.
+class Runtime final : public Counted {
+ public:
+  /// Throws Error; the message has gone to the log by then.
+  static Runtime* create(const inlay_runtime_params& params);
+
+  HostMemory* memory() { return &memory_; }
+  Device& device() { return *device_; }
+  inlay_runtime_info info() const;
+
+  void log(inlay_log_level level, const char* message) const;
+  /// Keeps the message of a failed create or open, and logs it. Any thread.
+  void set_message(const char* message);
+  size_t copy_message(char* buffer, size_t capacity) const;
+
+ private:
+  explicit Runtime(const inlay_runtime_params& params);
+  ~Runtime() = default;
+  void destroy() override;
+
+  inlay_runtime_params params_;
+  HostMemory memory_;
+  cpu::DevicePointer device_;
+  mutable std::mutex message_mutex_;
+  char message_[512] = "";
+};
+
+/// Copies `message`, cut to capacity and zero terminated; returns its whole length.
+size_t copy_text(const char* message, char* buffer, size_t capacity);
+
+}  // namespace inlay

@@ -1,0 +1,124 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "inlay/inlay.h"
+#include "kernels/cpu/logit_blocks.h"
+#include "runtime/counted.h"
+#include "runtime/host_memory.h"
+#include "runtime/layout.h"
+#include "runtime/model.h"
+
+namespace inlay {
+
+/// Draws a token from logits as inlay_sampler_params says: bias, penalties, temperature, top-k, top-p, min-p,
+/// one draw. The token is a function of the arguments alone: no state is carried from one draw to the next,
+/// the random number is that of (seed, position), and every sum has one order that the source fixes, whatever
+/// the vector length of the machine. Top-k and top-p are found by radix selection, so a draw costs
+/// O(vocabulary).
+///
+/// Logits that are not numbers count as -infinity, +infinity as the largest finite number. Tokens less likely
+/// than 2^-125 times the likeliest are never drawn. At equal logits top-k and top-p prefer the lower id.
+///
+/// One thread at a time.
+class Sampler {
+ public:
+  /// Throws INLAY_ERROR_INVALID_ARGUMENT with words for parameters out of range.
+  static void check(const inlay_sampler_params& params, uint32_t vocabulary);
+  /// Bytes of memory that a sampler with these parameters takes; up to 20 a token of the vocabulary.
+  static uint64_t bytes(const inlay_sampler_params& params, uint32_t vocabulary);
+
+  /// `memory` is aligned to a cache line, stays the owner's and has to outlive the sampler; what the
+  /// parameters point to is copied. They have to pass check().
+  Sampler(const inlay_sampler_params& params, uint32_t vocabulary, std::span<std::byte> memory);
+
+  /// The token at `position`, given the tokens before it (penalties look at the last of them) and its logits,
+  /// [vocabulary]. INLAY_ERROR_INVALID_ARGUMENT for a history token that the penalties meet outside the
+  /// vocabulary, and where no token can be drawn because each is forbidden. Allocates nothing.
+  inlay_status sample(const float* logits, std::span<const int32_t> history, uint64_t position,
+                      int32_t* out_token) noexcept;
+
+  /// What the last failed sample was about; a literal.
+  const char* message() const { return message_; }
+
+ private:
+  /// What the parameters ask for.
+  struct Use {
+    Use(const inlay_sampler_params& params, uint32_t vocabulary);
+    bool penalties;
+    bool top_k;
+    bool top_p;
+    bool min_p;
+    bool truncation() const { return top_k || top_p || min_p; }
+  };
+
+  /// What lies in the block of memory, each part only where the parameters need it.
+  struct Parts {
+    inlay_logit_bias* biases = nullptr;   // [bias_count]
+    float* adjusted = nullptr;            // [vocabulary] logits after bias and penalties
+    uint32_t* occurrences = nullptr;      // [vocabulary] in the penalty window; all zero between draws
+    float* block_maxima = nullptr;        // [blocks]
+    float* block_sums = nullptr;          // [blocks] of weights
+    float* candidate_logits = nullptr;    // [vocabulary] in the order of the ids
+    float* candidate_weights = nullptr;   // [vocabulary]
+    int32_t* candidate_tokens = nullptr;  // [vocabulary]
+    double* histogram = nullptr;          // a mass for each radix digit
+
+    void lay_out(Layout& layout, const inlay_sampler_params& params, uint32_t vocabulary);
+  };
+
+  inlay_status adjust(const float* logits, std::span<const int32_t> history) noexcept;
+  bool apply_penalties(std::span<const int32_t> window) noexcept;
+  void measure_blocks() noexcept;
+  int32_t likeliest() const noexcept;
+  double sum_weights() noexcept;
+  void gather_logits(float least) noexcept;
+  void gather_weights(double least) noexcept;
+  void weigh_candidates() noexcept;
+  template <typename Condition>
+  void filter_candidates(Condition keep) noexcept;
+  void select_top_k() noexcept;
+  void select_top_p() noexcept;
+  void select_min_p() noexcept;
+  template <typename Mass>
+  void keep_likeliest(double target, Mass mass) noexcept;
+  int32_t draw_from_all(double uniform) noexcept;
+  int32_t draw_from_candidates(double uniform) const noexcept;
+  float weight(float logit) const noexcept;
+
+  inlay_sampler_params params_;
+  uint32_t vocabulary_;
+  Use use_;
+  cpu::LogitBlockOps blocks_;
+  const char* message_ = "";
+  Parts parts_;
+
+  // Of the draw under way:
+  const float* logits_ = nullptr;
+  float maximum_ = 0;  // of the logits
+  float scale_ = 0;    // from a difference of logits to the binary logarithm of a weight
+  uint32_t candidate_count_ = 0;
+};
+
+/// The sampler behind a handle: keeps its model alive; the object and its memory are one block.
+class StandaloneSampler final : public Counted {
+ public:
+  /// Throws Error.
+  static StandaloneSampler* create(Model& model, const inlay_sampler_params& params);
+
+  Sampler& sampler() { return sampler_; }
+
+ private:
+  StandaloneSampler(Model& model, const inlay_sampler_params& params, Block block,
+                    std::span<std::byte> memory);
+  ~StandaloneSampler() = default;
+  void destroy() override;
+
+  Held<Model> model_;
+  Block block_;
+  Sampler sampler_;
+};
+
+}  // namespace inlay
