@@ -1,0 +1,235 @@
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "kernels/cpu/matmul_avx512_unpack.h"
+#include "kernels/cpu/matmul_internal.h"
+
+// The narrow products with AVX-512 and VNNI: a row of W at a time is read once, straight through, and
+// multiplied with 1..8 rows of X. Codes become 16-bit words, those of even columns in one register and those
+// of odd columns in another, as the activations are stored.
+
+namespace inlay::cpu {
+namespace {
+
+/// The sum of the lanes, in one fixed order.
+INLAY_INLINE float sum(__m512 lanes) {
+  const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(lanes), _mm512_extractf32x8_ps(lanes, 1));
+  const __m128 quarter = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+  const __m128 pair = _mm_add_ps(quarter, _mm_movehl_ps(quarter, quarter));
+  return _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)));
+}
+
+template <bool kSigned>
+INLAY_INLINE __m512i even_codes(__m512i codes) {
+  if constexpr (kSigned) {
+    return _mm512_srai_epi16(_mm512_slli_epi16(codes, 8), 8);
+  } else {
+    return _mm512_and_si512(codes, _mm512_set1_epi16(0x00FF));
+  }
+}
+
+template <bool kSigned>
+INLAY_INLINE __m512i odd_codes(__m512i codes) {
+  return kSigned ? _mm512_srai_epi16(codes, 8) : _mm512_srli_epi16(codes, 8);
+}
+
+/// One step of 64 columns for all rows.
+template <int S, int kRows, typename Weights>
+INLAY_INLINE void multiply_step(const Weights& weights, const ActivationChunk* const (&chunks)[kRows],
+                          __m512 (&sums)[kRows]) {
+  const __m512i codes = weights.template codes<S>();
+  const __m512i even = even_codes<Weights::kSignedCodes>(codes);
+  const __m512i odd = odd_codes<Weights::kSignedCodes>(codes);
+  const __m512 scales = weights.template scales<S>();
+  INLAY_UNROLL
+  for (int row = 0; row < kRows; ++row) {
+    const int16_t* x = chunks[row]->codes + 64 * S;
+    __m512i dots = _mm512_dpwssd_epi32(_mm512_setzero_si512(), even, _mm512_load_si512(x));
+    dots = _mm512_dpwssd_epi32(dots, odd, _mm512_load_si512(x + 32));
+    const __m512 products = _mm512_cvtepi32_ps(dots);
+    sums[row] = S == 0 ? _mm512_mul_ps(products, scales) : _mm512_fmadd_ps(products, scales, sums[row]);
+  }
+}
+
+template <TensorType T, int kRows>
+INLAY_INLINE void multiply_chunk(const std::byte* from, const ActivationChunk* const (&chunks)[kRows],
+                           __m512 (&totals)[kRows]) {
+  const Unpack<T> weights(from);
+  __m512 sums[kRows];
+  multiply_step<0>(weights, chunks, sums);
+  multiply_step<1>(weights, chunks, sums);
+  multiply_step<2>(weights, chunks, sums);
+  multiply_step<3>(weights, chunks, sums);
+  if constexpr (Unpack<T>::kMinimums != Minimums::kNone) {
+    const __m512 minimums = weights.minimums();
+    INLAY_UNROLL
+    for (int row = 0; row < kRows; ++row) {
+      const float* x = Unpack<T>::kMinimums == Minimums::kEach16 ? chunks[row]->sums16 : chunks[row]->sums32;
+      sums[row] = _mm512_fnmadd_ps(minimums, _mm512_load_ps(x), sums[row]);
+    }
+  }
+  INLAY_UNROLL
+  for (int row = 0; row < kRows; ++row) {
+    totals[row] = _mm512_fmadd_ps(sums[row], _mm512_set1_ps(chunks[row]->scale), totals[row]);
+  }
+}
+
+template <TensorType T, int kRows>
+void narrow_blocks(const MatmulArguments& a) {
+  constexpr TensorTypeTraits kType = traits(T);
+  constexpr size_t kChunkBytes = kChunkColumns / kType.block_elements * kType.block_bytes;
+  const uint32_t whole_chunks = a.weights.columns / kChunkColumns;
+  const size_t w_stride = static_cast<size_t>(a.weights.columns / kType.block_elements) * kType.block_bytes;
+  const size_t tail_bytes = w_stride - whole_chunks * kChunkBytes;
+  const size_t x_stride = prepared_stride(a.weights.columns);
+
+  const std::byte* w = a.weights.data + a.n_begin * w_stride;
+  for (uint32_t n = a.n_begin; n < a.n_end; ++n) {
+    const ActivationChunk* chunks[kRows];
+    __m512 totals[kRows];
+    INLAY_UNROLL
+    for (int row = 0; row < kRows; ++row) {
+      chunks[row] = reinterpret_cast<const ActivationChunk*>(static_cast<const std::byte*>(a.prepared) +
+                                                             row * x_stride);
+      totals[row] = _mm512_setzero_ps();
+    }
+    for (uint32_t chunk = 0; chunk < whole_chunks; ++chunk) {
+      multiply_chunk<T>(w, chunks, totals);
+      w += kChunkBytes;
+      INLAY_UNROLL
+      for (int row = 0; row < kRows; ++row) ++chunks[row];
+    }
+    if (tail_bytes != 0) {
+      std::byte tail[kChunkBytes] = {};
+      std::memcpy(tail, w, tail_bytes);
+      multiply_chunk<T>(tail, chunks, totals);
+      w += tail_bytes;
+    }
+    INLAY_UNROLL
+    for (int row = 0; row < kRows; ++row) a.out[row * a.out_stride + n] = sum(totals[row]) * a.weights.scale;
+  }
+}
+
+template <TensorType T, int kRows>
+void narrow_floats(const MatmulArguments& a) {
+  constexpr size_t kBytes = traits(T).block_bytes;
+  const uint32_t columns = a.weights.columns;
+  const std::byte* w = a.weights.data + static_cast<size_t>(a.n_begin) * columns * kBytes;
+  for (uint32_t n = a.n_begin; n < a.n_end; ++n, w += columns * kBytes) {
+    __m512 even[kRows];
+    __m512 odd[kRows];
+    INLAY_UNROLL
+    for (int row = 0; row < kRows; ++row) even[row] = odd[row] = _mm512_setzero_ps();
+    uint32_t k = 0;
+    for (; k + 32 <= columns; k += 32) {
+      const __m512 first = load_floats<T>(w + k * kBytes, 0xFFFF);
+      const __m512 second = load_floats<T>(w + (k + 16) * kBytes, 0xFFFF);
+      INLAY_UNROLL
+      for (int row = 0; row < kRows; ++row) {
+        const float* x = a.x + row * a.x_stride + k;
+        even[row] = _mm512_fmadd_ps(first, _mm512_loadu_ps(x), even[row]);
+        odd[row] = _mm512_fmadd_ps(second, _mm512_loadu_ps(x + 16), odd[row]);
+      }
+    }
+    for (; k < columns; k += 16) {
+      const uint32_t left = columns - k;
+      const __mmask16 mask = static_cast<__mmask16>(left < 16 ? (1u << left) - 1 : 0xFFFF);
+      const __m512 weights = load_floats<T>(w + k * kBytes, mask);
+      INLAY_UNROLL
+      for (int row = 0; row < kRows; ++row) {
+        const __m512 x = _mm512_maskz_loadu_ps(mask, a.x + row * a.x_stride + k);
+        even[row] = _mm512_fmadd_ps(weights, x, even[row]);
+      }
+    }
+    INLAY_UNROLL
+    for (int row = 0; row < kRows; ++row) {
+      a.out[row * a.out_stride + n] = sum(_mm512_add_ps(even[row], odd[row])) * a.weights.scale;
+    }
+  }
+}
+
+template <TensorType T, int kRows>
+void narrow(const MatmulArguments& a) {
+  if constexpr (is_float(T)) {
+    narrow_floats<T, kRows>(a);
+  } else {
+    narrow_blocks<T, kRows>(a);
+  }
+}
+
+using NarrowFunction = void (*)(const MatmulArguments&);
+
+#define INLAY_NARROW_ROWS(name, number, elements, bytes)                                               \
+  {narrow<TensorType::name, 1>, narrow<TensorType::name, 2>, narrow<TensorType::name, 3>,              \
+   narrow<TensorType::name, 4>, narrow<TensorType::name, 5>, narrow<TensorType::name, 6>,              \
+   narrow<TensorType::name, 7>, narrow<TensorType::name, 8>},
+constexpr NarrowFunction kNarrow[kTensorTypeCount][kMaxNarrowRows] = {INLAY_FOR_EACH_TENSOR_TYPE(INLAY_NARROW_ROWS)};
+#undef INLAY_NARROW_ROWS
+
+/// Codes, sums and scale of the (up to) 256 columns at `x`.
+void prepare_chunk(const float* x, uint32_t columns, ActivationChunk& chunk) {
+  constexpr int kVectors = kChunkColumns / 16;
+  __m512 values[kVectors];
+  __m512i magnitude = _mm512_setzero_si512();
+  INLAY_UNROLL
+  for (int i = 0; i < kVectors; ++i) {
+    const int left = static_cast<int>(columns) - 16 * i;
+    const __mmask16 mask = static_cast<__mmask16>(left >= 16 ? 0xFFFF : left <= 0 ? 0 : (1u << left) - 1);
+    values[i] = _mm512_maskz_loadu_ps(mask, x + 16 * i);
+    const __m512i bits = _mm512_and_si512(_mm512_castps_si512(values[i]), _mm512_set1_epi32(0x7FFFFFFF));
+    magnitude = _mm512_max_epi32(magnitude, bits);
+  }
+  // Compared as integers, magnitudes order as floats do, with infinities and NaNs last.
+  const __m512 largest = _mm512_set1_ps(_mm_cvtss_f32(
+      _mm_castsi128_ps(_mm_cvtsi32_si128(_mm512_reduce_max_epi32(magnitude)))));
+  const float amax = _mm512_cvtss_f32(largest);
+  const bool finite = amax < __builtin_inff();
+  const bool tiny = amax < 0x1p-100f;
+  const float inverse = finite && !tiny ? 32767.0f / amax : 0.0f;
+  chunk.scale = !finite ? __builtin_nanf("") : tiny ? 0.0f : amax / 32767.0f;
+
+  const __m512i evens = _mm512_set_epi16(62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34, 32, 30, 28,
+                                         26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  const __m512i odds = _mm512_or_si512(evens, _mm512_set1_epi16(1));
+  int32_t sums[kVectors];
+  for (int step = 0; step < kVectors / 4; ++step) {
+    __m256i words[4];
+    INLAY_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      const __m512 scaled = _mm512_mul_ps(values[4 * step + i], _mm512_set1_ps(inverse));
+      const __m512i codes = _mm512_cvtps_epi32(scaled);
+      sums[4 * step + i] = _mm512_reduce_add_epi32(codes);
+      words[i] = _mm512_cvtepi32_epi16(codes);
+    }
+    const __m512i first = _mm512_inserti64x4(_mm512_castsi256_si512(words[0]), words[1], 1);
+    const __m512i second = _mm512_inserti64x4(_mm512_castsi256_si512(words[2]), words[3], 1);
+    _mm512_store_si512(chunk.codes + 64 * step, _mm512_permutex2var_epi16(first, evens, second));
+    _mm512_store_si512(chunk.codes + 64 * step + 32, _mm512_permutex2var_epi16(first, odds, second));
+  }
+  for (int i = 0; i < kVectors; ++i) chunk.sums16[i] = static_cast<float>(sums[i]);
+  for (int i = 0; i < 8; ++i) {
+    chunk.sums32[i] = 0.0f;
+    chunk.sums32[8 + i] = static_cast<float>(sums[2 * i] + sums[2 * i + 1]);
+  }
+}
+
+}  // namespace
+
+void prepare_narrow_avx512(const float* x, size_t stride, uint32_t row_begin, uint32_t row_end,
+                           uint32_t columns, void* prepared) {
+  for (uint32_t row = row_begin; row < row_end; ++row) {
+    std::byte* to = static_cast<std::byte*>(prepared) + row * prepared_stride(columns);
+    ActivationChunk* chunk = reinterpret_cast<ActivationChunk*>(to);
+    for (uint32_t k = 0; k < columns; k += kChunkColumns, ++chunk) {
+      const uint32_t left = columns - k;
+      prepare_chunk(x + row * stride + k, left < kChunkColumns ? left : kChunkColumns, *chunk);
+    }
+  }
+}
+
+void narrow_avx512(const MatmulArguments& a) {
+  kNarrow[static_cast<int>(a.weights.type)][a.rows - 1](a);
+}
+
+}  // namespace inlay::cpu
