@@ -1,10 +1,15 @@
 # Every source of the library is compiled once, into inlay_objects; the shared library, the static library,
 # the tests and the benchmarks are made of those objects. The tests therefore reach what the libraries hide.
+set(INLAY_DEPENDENCIES Utf8proc::utf8proc Threads::Threads ${CMAKE_DL_LIBS})
+if(INLAY_CUDA)
+  list(APPEND INLAY_DEPENDENCIES CUDA::cudart_static)
+endif()
+
 add_library(inlay_objects OBJECT)
 target_include_directories(inlay_objects PUBLIC
   "${PROJECT_SOURCE_DIR}/include"
   "${PROJECT_SOURCE_DIR}")
-target_link_libraries(inlay_objects PUBLIC Utf8proc::utf8proc Threads::Threads ${CMAKE_DL_LIBS})
+target_link_libraries(inlay_objects PUBLIC ${INLAY_DEPENDENCIES})
 target_compile_definitions(inlay_objects PRIVATE INLAY_BUILDING)
 
 function(inlay_add_library target export_name type)
@@ -22,7 +27,7 @@ function(inlay_add_library target export_name type)
   target_include_directories(${target} INTERFACE
     "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>"
     "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>")
-  target_link_libraries(${target} PRIVATE Utf8proc::utf8proc Threads::Threads ${CMAKE_DL_LIBS})
+  target_link_libraries(${target} PRIVATE ${INLAY_DEPENDENCIES})
 endfunction()
 
 if(INLAY_BUILD_SHARED)

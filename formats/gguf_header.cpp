@@ -10,7 +10,7 @@
 namespace inlay {
 namespace {
 
-constexpr uint64_t kMaxEntries = 65536;
+constexpr uint64_t kMaxEntries = 16384;  // names made to collide in the index then cost seconds at most
 constexpr uint64_t kMaxNameBytes = 65535;
 constexpr uint64_t kMaxAlignment = uint64_t{1} << 20;
 constexpr uint64_t kDefaultAlignment = 32;

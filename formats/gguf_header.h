@@ -15,7 +15,7 @@
 
 // The header of one GGUF file, version 2 or 3, little endian.
 // Source: the GGUF specification (docs/gguf.md of ggml). Where it is silent this reader decides: a key or a
-// tensor name has 1 to 65,535 bytes and does not repeat; a file has at most 65,536 keys and as many tensors;
+// tensor name has 1 to 65,535 bytes and does not repeat; a file has at most 16,384 keys and as many tensors;
 // arrays do not nest; an alignment is a power of two up to 1 MiB; a tensor has 1 to 4 dimensions, none of
 // them zero, whole blocks in a row, and bytes of its own (gaps between tensors are allowed, overlaps are
 // not).

@@ -131,9 +131,9 @@ namespace {
 
 constexpr uint32_t kFirstSamples = 4;         // of which the least counts
 constexpr double kDurationWeight = 1.0 / 16;  // of a later sample
-constexpr double kOutlier = 2.0;              // a sample counts as at most so many times the usual
+constexpr double kOutlier = 1.25;             // a sample counts as at most so many times the usual
 constexpr double kPriorShare = 0.8;           // of right drafts at depth 0, before any is judged
-constexpr double kPriorWeight = 2.0;          // drafts that the prior counts for
+constexpr double kPriorWeight = 0.6;          // drafts that the prior counts for
 constexpr double kRecent = 1.0 - 1.0 / 32;    // what is left of the past after one more judgement
 constexpr double kFading = 1.0 - 1.0 / 256;   // and after a round without one
 constexpr double kWidthSlope = 0.05;  // of a verify's time for each token more, while only one width is known
@@ -194,13 +194,19 @@ uint32_t DraftPlanner::choose(DraftSource source, uint32_t most) const {
   if (tried == 0) return most;
   double tokens = 1.0;
   double chance = 1.0;
-  double best_rate = 1.0 / plain.ns;
+  // A verify of fewer tokens takes no longer: what says otherwise is noise, which would last, as a time is
+  // measured only where its length is chosen.
+  double plain_ns = plain.ns;
+  for (const Duration& wider : verify_times_) {
+    if (wider.samples > 0) plain_ns = std::min(plain_ns, wider.ns);
+  }
+  double best_rate = 1.0 / plain_ns;
   uint32_t best = 0;
   for (uint32_t drafts = 1; drafts <= most; ++drafts) {
     chance *= acceptance(source, drafts - 1);
     tokens += chance;
-    const double time = estimate(verify_times_, drafts, plain.ns * kWidthSlope) +
-                        estimate(at(source).draft_times, drafts, plain.ns * kDraftSlope);
+    const double time = estimate(verify_times_, drafts, plain_ns * kWidthSlope) +
+                        estimate(at(source).draft_times, drafts, plain_ns * kDraftSlope);
     if (tokens > best_rate * time) {
       best_rate = tokens / time;
       best = drafts;

@@ -5,6 +5,7 @@
 #include <new>
 #include <string>
 
+#include "runtime/abi.h"
 #include "runtime/error.h"
 #include "runtime/tokenizer.h"
 
@@ -162,6 +163,11 @@ inlay_status Generator::prompt(std::span<const int32_t> tokens) {
 }
 
 inlay_status Generator::prompt(std::string_view text, bool parse_special) {
+  return abi::guard([&] { return encode_prompt(text, parse_special); },
+                    [this](const char* message) { fail(INLAY_ERROR_INVALID_ARGUMENT, message); });
+}
+
+inlay_status Generator::encode_prompt(std::string_view text, bool parse_special) {
   const Tokenizer* tokenizer = session_->tokenizer();
   if (tokenizer == nullptr) return fail(INLAY_ERROR_UNSUPPORTED, "generator: the model has no tokenizer");
   if (const inlay_status status = check_prompt(); status != INLAY_OK) return status;

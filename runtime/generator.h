@@ -59,7 +59,6 @@ class Generator final : public Counted {
   /// and INLAY_ERROR_INVALID_ARGUMENT leave everything as it was. A session that the caller has changed since
   /// the last answer (rewound, fed) is gone on from as it is.
   inlay_status prompt(std::span<const int32_t> tokens);
-  /// Throws what Tokenizer::encode does.
   inlay_status prompt(std::string_view text, bool parse_special);
 
   /// See inlay_generator_next. After an error the round it happened in is as if it had not begun, and the
@@ -69,7 +68,6 @@ class Generator final : public Counted {
   Session& session() const { return *session_; }
   const inlay_generator_stats& stats() const { return state_.stats; }
   const char* message() const { return message_; }
-  void set_message(const char* message) { fail(INLAY_OK, message); }
 
   const GeneratorState& state() const { return state_; }
   /// Tokens that are part of the timeline and not fed yet.
@@ -106,6 +104,7 @@ class Generator final : public Counted {
   inlay_status fail(inlay_status status, const char* message);
   inlay_status fail_as_session(inlay_status status) { return fail(status, session_->message()); }
   inlay_status check_prompt();
+  inlay_status encode_prompt(std::string_view text, bool parse_special);
   inlay_status append_prompt(size_t count);
   void follow_session();
   inlay_status run(uint64_t deadline, GeneratorOutput* output);

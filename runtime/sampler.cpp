@@ -5,9 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <new>
 #include <string>
-#include <utility>
 
 #include "kernels/cpu/logit_blocks.h"
 #include "runtime/error.h"
@@ -102,7 +100,7 @@ Sampler::Sampler(const inlay_sampler_params& params, uint32_t vocabulary, std::s
 
 inlay_status Sampler::sample(const float* logits, std::span<const int32_t> history, uint64_t position,
                              int32_t* out_token) noexcept {
-  *out_token = -1;
+  *out_token = 0;
   const inlay_status status = adjust(logits, history);
   if (status != INLAY_OK) return status;
   measure_blocks();
@@ -349,34 +347,6 @@ int32_t Sampler::draw_from_candidates(double uniform) const noexcept {
     below += parts_.candidate_weights[i];
   }
   return drawn;
-}
-
-// The object behind a handle
-
-StandaloneSampler* StandaloneSampler::create(Model& model, const inlay_sampler_params& params) {
-  const uint32_t vocabulary = model.shape().vocabulary;
-  Sampler::check(params, vocabulary);
-  const uint64_t bytes = Sampler::bytes(params, vocabulary);
-  const auto lay_out = [bytes](Layout& layout) {
-    void* object = layout.take<StandaloneSampler>(1);
-    return std::pair(object, layout.take<std::byte>(bytes));
-  };
-  Layout counting;
-  lay_out(counting);
-  Block block(model.runtime().memory(), counting.bytes());
-  Layout placing(block.data(), block.bytes());
-  const auto [object, memory] = lay_out(placing);
-  return new (object) StandaloneSampler(model, params, std::move(block), {memory, bytes});
-}
-
-StandaloneSampler::StandaloneSampler(Model& model, const inlay_sampler_params& params, Block block,
-                                     std::span<std::byte> memory)
-    : model_(&model), block_(std::move(block)), sampler_(params, model.shape().vocabulary, memory) {}
-
-void StandaloneSampler::destroy() {
-  const Held<Model> model(model_.get());
-  const Block block(std::move(block_));
-  this->~StandaloneSampler();
 }
 
 }  // namespace inlay

@@ -6,10 +6,7 @@
 
 #include "inlay/inlay.h"
 #include "kernels/cpu/logit_blocks.h"
-#include "runtime/counted.h"
-#include "runtime/host_memory.h"
 #include "runtime/layout.h"
-#include "runtime/model.h"
 
 namespace inlay {
 
@@ -100,25 +97,6 @@ class Sampler {
   float maximum_ = 0;  // of the logits
   float scale_ = 0;    // from a difference of logits to the binary logarithm of a weight
   uint32_t candidate_count_ = 0;
-};
-
-/// The sampler behind a handle: keeps its model alive; the object and its memory are one block.
-class StandaloneSampler final : public Counted {
- public:
-  /// Throws Error.
-  static StandaloneSampler* create(Model& model, const inlay_sampler_params& params);
-
-  Sampler& sampler() { return sampler_; }
-
- private:
-  StandaloneSampler(Model& model, const inlay_sampler_params& params, Block block,
-                    std::span<std::byte> memory);
-  ~StandaloneSampler() = default;
-  void destroy() override;
-
-  Held<Model> model_;
-  Block block_;
-  Sampler sampler_;
 };
 
 }  // namespace inlay

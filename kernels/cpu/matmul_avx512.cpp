@@ -34,10 +34,18 @@ INLAY_INLINE __m512i odd_codes(__m512i codes) {
   return kSigned ? _mm512_srai_epi16(codes, 8) : _mm512_srli_epi16(codes, 8);
 }
 
-/// One step of 64 columns for all rows.
-template <int S, int kRows, typename Weights>
-INLAY_INLINE void multiply_step(const Weights& weights, const ActivationChunk* const (&chunks)[kRows],
-                          __m512 (&sums)[kRows]) {
+/// Asks for the cache lines from line `kBegin` to line `kEnd` behind `from`.
+template <size_t kBegin, size_t kEnd>
+INLAY_INLINE void prefetch(const std::byte* from) {
+  INLAY_UNROLL
+  for (size_t i = kBegin; i < kEnd; ++i) _mm_prefetch(reinterpret_cast<const char*>(from + 64 * i), _MM_HINT_T0);
+}
+
+/// One step of 64 columns for all rows, and a quarter of the `kLines` cache lines to fetch.
+template <int S, size_t kLines, int kRows, typename Weights>
+INLAY_INLINE void multiply_step(const Weights& weights, const std::byte* next,
+                                const ActivationChunk* const (&chunks)[kRows], __m512 (&sums)[kRows]) {
+  prefetch<S * kLines / 4, (S + 1) * kLines / 4>(next);
   const __m512i codes = weights.template codes<S>();
   const __m512i even = even_codes<Weights::kSignedCodes>(codes);
   const __m512i odd = odd_codes<Weights::kSignedCodes>(codes);
@@ -52,15 +60,20 @@ INLAY_INLINE void multiply_step(const Weights& weights, const ActivationChunk* c
   }
 }
 
+template <TensorType T>
+inline constexpr size_t kChunkBytes = kChunkColumns / traits(T).block_elements * traits(T).block_bytes;
+
+/// Adds a chunk of one row of W, times a chunk of each row of X, to `totals`; fetches the bytes at `next`.
 template <TensorType T, int kRows>
-INLAY_INLINE void multiply_chunk(const std::byte* from, const ActivationChunk* const (&chunks)[kRows],
-                           __m512 (&totals)[kRows]) {
+INLAY_INLINE void multiply_chunk(const std::byte* from, const std::byte* next,
+                                 const ActivationChunk* const (&chunks)[kRows], __m512 (&totals)[kRows]) {
+  constexpr size_t kLines = (kChunkBytes<T> + 63) / 64;
   const Unpack<T> weights(from);
   __m512 sums[kRows];
-  multiply_step<0>(weights, chunks, sums);
-  multiply_step<1>(weights, chunks, sums);
-  multiply_step<2>(weights, chunks, sums);
-  multiply_step<3>(weights, chunks, sums);
+  multiply_step<0, kLines>(weights, next, chunks, sums);
+  multiply_step<1, kLines>(weights, next, chunks, sums);
+  multiply_step<2, kLines>(weights, next, chunks, sums);
+  multiply_step<3, kLines>(weights, next, chunks, sums);
   if constexpr (Unpack<T>::kMinimums != Minimums::kNone) {
     const __m512 minimums = weights.minimums();
     INLAY_UNROLL
@@ -75,39 +88,84 @@ INLAY_INLINE void multiply_chunk(const std::byte* from, const ActivationChunk* c
   }
 }
 
+/// Rows of W that are taken together, so that a chunk of X, once in the L1 cache, is used for all of them.
+/// The processor does not see ahead in so many streams, but the next group's bytes lie behind this one's
+/// without a gap: a group's time is spent fetching them.
+constexpr uint32_t kWeightRows = 8;
+
 template <TensorType T, int kRows>
 void narrow_blocks(const MatmulArguments& a) {
   constexpr TensorTypeTraits kType = traits(T);
-  constexpr size_t kChunkBytes = kChunkColumns / kType.block_elements * kType.block_bytes;
   const uint32_t whole_chunks = a.weights.columns / kChunkColumns;
   const size_t w_stride = static_cast<size_t>(a.weights.columns / kType.block_elements) * kType.block_bytes;
-  const size_t tail_bytes = w_stride - whole_chunks * kChunkBytes;
+  const size_t tail_bytes = w_stride - whole_chunks * kChunkBytes<T>;
   const size_t x_stride = prepared_stride(a.weights.columns);
 
-  const std::byte* w = a.weights.data + a.n_begin * w_stride;
-  for (uint32_t n = a.n_begin; n < a.n_end; ++n) {
+  for (uint32_t n = a.n_begin; n < a.n_end; n += kWeightRows) {
+    const uint32_t count = a.n_end - n < kWeightRows ? a.n_end - n : kWeightRows;
     const ActivationChunk* chunks[kRows];
-    __m512 totals[kRows];
     INLAY_UNROLL
     for (int row = 0; row < kRows; ++row) {
       chunks[row] = reinterpret_cast<const ActivationChunk*>(static_cast<const std::byte*>(a.prepared) +
                                                              row * x_stride);
-      totals[row] = _mm512_setzero_ps();
     }
-    for (uint32_t chunk = 0; chunk < whole_chunks; ++chunk) {
-      multiply_chunk<T>(w, chunks, totals);
-      w += kChunkBytes;
+    __m512 totals[kWeightRows][kRows];
+    for (uint32_t i = 0; i < count; ++i) {
+      INLAY_UNROLL
+      for (int row = 0; row < kRows; ++row) totals[i][row] = _mm512_setzero_ps();
+    }
+    const std::byte* w = a.weights.data + n * w_stride;
+    const std::byte* next = w + kWeightRows * w_stride;
+    for (uint32_t chunk = 0; chunk < whole_chunks; ++chunk, w += kChunkBytes<T>) {
+      for (uint32_t i = 0; i < count; ++i) {
+        multiply_chunk<T>(w + i * w_stride, next, chunks, totals[i]);
+        next += kChunkBytes<T>;
+      }
       INLAY_UNROLL
       for (int row = 0; row < kRows; ++row) ++chunks[row];
     }
     if (tail_bytes != 0) {
-      std::byte tail[kChunkBytes] = {};
-      std::memcpy(tail, w, tail_bytes);
-      multiply_chunk<T>(tail, chunks, totals);
-      w += tail_bytes;
+      for (uint32_t i = 0; i < count; ++i) {
+        std::byte tail[kChunkBytes<T>] = {};
+        std::memcpy(tail, w + i * w_stride, tail_bytes);
+        multiply_chunk<T>(tail, next, chunks, totals[i]);
+      }
     }
+    for (uint32_t i = 0; i < count; ++i) {
+      for (int row = 0; row < kRows; ++row) {
+        a.out[row * a.out_stride + n + i] = sum(totals[i][row]) * a.weights.scale;
+      }
+    }
+  }
+}
+
+/// Adds the products of `columns` columns, those of even and of odd groups of 16 apart; fetches the as many
+/// weights at `next`.
+template <TensorType T, int kRows>
+INLAY_INLINE void multiply_floats(const std::byte* w, const std::byte* next, const float* x, size_t x_stride, uint32_t columns,
+                                  __m512 (&even)[kRows], __m512 (&odd)[kRows]) {
+  constexpr size_t kBytes = traits(T).block_bytes;
+  uint32_t k = 0;
+  for (; k + 32 <= columns; k += 32) {
+    prefetch<0, kBytes / 2>(next + k * kBytes);
+    const __m512 first = load_floats<T>(w + k * kBytes, 0xFFFF);
+    const __m512 second = load_floats<T>(w + (k + 16) * kBytes, 0xFFFF);
     INLAY_UNROLL
-    for (int row = 0; row < kRows; ++row) a.out[row * a.out_stride + n] = sum(totals[row]) * a.weights.scale;
+    for (int row = 0; row < kRows; ++row) {
+      const float* x_row = x + row * x_stride + k;
+      even[row] = _mm512_fmadd_ps(first, _mm512_loadu_ps(x_row), even[row]);
+      odd[row] = _mm512_fmadd_ps(second, _mm512_loadu_ps(x_row + 16), odd[row]);
+    }
+  }
+  for (; k < columns; k += 16) {
+    const uint32_t left = columns - k;
+    const __mmask16 mask = static_cast<__mmask16>(left < 16 ? (1u << left) - 1 : 0xFFFF);
+    const __m512 weights = load_floats<T>(w + k * kBytes, mask);
+    INLAY_UNROLL
+    for (int row = 0; row < kRows; ++row) {
+      const __m512 x_row = _mm512_maskz_loadu_ps(mask, x + row * x_stride + k);
+      even[row] = _mm512_fmadd_ps(weights, x_row, even[row]);
+    }
   }
 }
 
@@ -115,36 +173,28 @@ template <TensorType T, int kRows>
 void narrow_floats(const MatmulArguments& a) {
   constexpr size_t kBytes = traits(T).block_bytes;
   const uint32_t columns = a.weights.columns;
-  const std::byte* w = a.weights.data + static_cast<size_t>(a.n_begin) * columns * kBytes;
-  for (uint32_t n = a.n_begin; n < a.n_end; ++n, w += columns * kBytes) {
-    __m512 even[kRows];
-    __m512 odd[kRows];
-    INLAY_UNROLL
-    for (int row = 0; row < kRows; ++row) even[row] = odd[row] = _mm512_setzero_ps();
-    uint32_t k = 0;
-    for (; k + 32 <= columns; k += 32) {
-      const __m512 first = load_floats<T>(w + k * kBytes, 0xFFFF);
-      const __m512 second = load_floats<T>(w + (k + 16) * kBytes, 0xFFFF);
+  const size_t w_stride = columns * kBytes;
+  for (uint32_t n = a.n_begin; n < a.n_end; n += kWeightRows) {
+    const uint32_t count = a.n_end - n < kWeightRows ? a.n_end - n : kWeightRows;
+    __m512 even[kWeightRows][kRows];
+    __m512 odd[kWeightRows][kRows];
+    for (uint32_t i = 0; i < count; ++i) {
       INLAY_UNROLL
-      for (int row = 0; row < kRows; ++row) {
-        const float* x = a.x + row * a.x_stride + k;
-        even[row] = _mm512_fmadd_ps(first, _mm512_loadu_ps(x), even[row]);
-        odd[row] = _mm512_fmadd_ps(second, _mm512_loadu_ps(x + 16), odd[row]);
+      for (int row = 0; row < kRows; ++row) even[i][row] = odd[i][row] = _mm512_setzero_ps();
+    }
+    const std::byte* w = a.weights.data + n * w_stride;
+    const std::byte* next = w + kWeightRows * w_stride;
+    for (uint32_t k = 0; k < columns; k += kChunkColumns) {
+      const uint32_t part = columns - k < kChunkColumns ? columns - k : kChunkColumns;
+      for (uint32_t i = 0; i < count; ++i) {
+        multiply_floats<T>(w + i * w_stride + k * kBytes, next, a.x + k, a.x_stride, part, even[i], odd[i]);
+        next += part * kBytes;
       }
     }
-    for (; k < columns; k += 16) {
-      const uint32_t left = columns - k;
-      const __mmask16 mask = static_cast<__mmask16>(left < 16 ? (1u << left) - 1 : 0xFFFF);
-      const __m512 weights = load_floats<T>(w + k * kBytes, mask);
-      INLAY_UNROLL
+    for (uint32_t i = 0; i < count; ++i) {
       for (int row = 0; row < kRows; ++row) {
-        const __m512 x = _mm512_maskz_loadu_ps(mask, a.x + row * a.x_stride + k);
-        even[row] = _mm512_fmadd_ps(weights, x, even[row]);
+        a.out[row * a.out_stride + n + i] = sum(_mm512_add_ps(even[i][row], odd[i][row])) * a.weights.scale;
       }
-    }
-    INLAY_UNROLL
-    for (int row = 0; row < kRows; ++row) {
-      a.out[row * a.out_stride + n] = sum(_mm512_add_ps(even[row], odd[row])) * a.weights.scale;
     }
   }
 }
