@@ -105,6 +105,10 @@ class Device {
   /// Rows of a wide pass that this device likes for such a model.
   virtual uint32_t default_prefill_chunk(const ModelShape& shape) const = 0;
 
+  /// Bytes a second of a plain streaming read of the memory that weights lie in: what a narrow pass cannot beat.
+  /// Takes some memory, and a fraction of a second.
+  virtual double measure_read_bandwidth() { return 0; }
+
   // Plans: exact, from shapes and types alone. `data` pointers of the weights are not read.
   virtual DeviceBytes plan_weights(const ModelWeights& weights) const = 0;
   virtual DeviceBytes plan_state(const ModelShape& shape, const SessionShape& session) const = 0;

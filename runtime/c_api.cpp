@@ -71,6 +71,15 @@ inlay_status inlay_runtime_memory(inlay_runtime* runtime, int32_t reset, inlay_m
   return write_struct(use, out_use);
 }
 
+inlay_status inlay_runtime_measure_bandwidth(inlay_runtime* runtime, double* out_bytes_a_second) {
+  if (out_bytes_a_second != nullptr) *out_bytes_a_second = 0;
+  if (runtime == nullptr || out_bytes_a_second == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
+  return create_under(*of(runtime), [&] {
+    *out_bytes_a_second = of(runtime)->device().measure_read_bandwidth();
+    return INLAY_OK;
+  });
+}
+
 inlay_status inlay_runtime_get_info(const inlay_runtime* runtime, inlay_runtime_info* out_info) {
   if (runtime == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
   return write_struct(of(runtime)->info(), out_info);
@@ -105,12 +114,12 @@ inlay_status inlay_file_get_info(const inlay_file* file, inlay_model_info* out_i
 }
 
 uint32_t inlay_file_tensor_count(const inlay_file* file) {
-  return file == nullptr ? 0 : static_cast<uint32_t>(of(file)->gguf().tensors().size());
+  return file == nullptr ? 0 : static_cast<uint32_t>(of(file)->model().tensors().size());
 }
 
 inlay_status inlay_file_get_tensor(const inlay_file* file, uint32_t index, inlay_tensor_info* out_tensor) {
-  if (file == nullptr || index >= of(file)->gguf().tensors().size()) return INLAY_ERROR_INVALID_ARGUMENT;
-  const GgufTensor& tensor = of(file)->gguf().tensors()[index];
+  if (file == nullptr || index >= of(file)->model().tensors().size()) return INLAY_ERROR_INVALID_ARGUMENT;
+  const StoredTensor& tensor = of(file)->model().tensors()[index];
   inlay_tensor_info info = INLAY_TENSOR_INFO_INIT;
   info.name = tensor.name.data();
   info.name_bytes = tensor.name.size();

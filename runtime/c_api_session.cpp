@@ -21,6 +21,17 @@ void inlay_session_destroy(inlay_session* session) {
   if (session != nullptr) of(session)->release();
 }
 
+inlay_status inlay_session_fork(inlay_session* session, inlay_session** out_session) {
+  if (out_session != nullptr) *out_session = nullptr;
+  return inside(session, [&](Session& s) {
+    if (out_session == nullptr) return s.fail(INLAY_ERROR_INVALID_ARGUMENT, "out_session is null");
+    if (s.busy()) return s.fail(INLAY_ERROR_WRONG_STATE, "work is under way: advance it to its end or cancel it");
+    if (s.waits_for_commit()) return s.fail(INLAY_ERROR_WRONG_STATE, "a verify waits for its commit");
+    *out_session = reinterpret_cast<inlay_session*>(Session::fork(s));
+    return INLAY_OK;
+  });
+}
+
 size_t inlay_session_message(const inlay_session* session, char* buffer, size_t capacity) {
   if (session == nullptr || (buffer == nullptr && capacity > 0)) return 0;
   return copy_text(of(session)->message(), buffer, capacity);

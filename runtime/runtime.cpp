@@ -3,6 +3,10 @@
 #include <cstring>
 #include <new>
 
+#include "kernels/cpu/cpu_device.h"
+#ifdef INLAY_HAS_CUDA
+#include "kernels/cuda/cuda_device.h"
+#endif
 #include "runtime/error.h"
 #include "runtime/platform.h"
 
@@ -33,15 +37,6 @@ size_t copy_text(const char* message, char* buffer, size_t capacity) {
 
 Runtime* Runtime::create(const inlay_runtime_params& params) {
   try {
-    if (params.device != INLAY_DEVICE_CPU) {
-      throw Error(INLAY_ERROR_UNSUPPORTED,
-                  params.device == INLAY_DEVICE_CUDA ? "this build of Inlay has no CUDA device"
-                                                     : "device " + std::to_string(params.device) + " is unknown");
-    }
-    if (params.device_index != 0) {
-      throw Error(INLAY_ERROR_UNSUPPORTED,
-                  "CPU device " + std::to_string(params.device_index) + " does not exist, there is only 0");
-    }
     // The runtime's own memory comes from the allocator that it then holds, so it is taken by hand.
     HostMemory memory(params.allocator, params.memory_limit);
     void* place = memory.allocate(sizeof(Runtime), alignof(Runtime));
@@ -60,11 +55,36 @@ Runtime* Runtime::create(const inlay_runtime_params& params) {
 Runtime::Runtime(const inlay_runtime_params& params)
     : params_(params),
       memory_(params.allocator, params.memory_limit, sizeof(Runtime)),
-      device_(cpu::make_device(threads_of(params),
-                               params.instruction_set == nullptr ? "" : params.instruction_set, &memory_)) {
+      device_(make_device(params)) {
   params_.threads = threads_of(params);
   params_.allocator = nullptr;
   params_.instruction_set = nullptr;
+}
+
+Runtime::~Runtime() {
+#ifdef INLAY_HAS_CUDA
+  if (params_.device == INLAY_DEVICE_CUDA) return cuda::destroy_device(device_);
+#endif
+  cpu::destroy_device(device_);
+}
+
+Device* Runtime::make_device(const inlay_runtime_params& params) {
+  switch (params.device) {
+    case INLAY_DEVICE_CPU:
+      if (params.device_index != 0) {
+        throw Error(INLAY_ERROR_UNSUPPORTED,
+                    "CPU device " + std::to_string(params.device_index) + " does not exist, there is only 0");
+      }
+      return cpu::make_device(threads_of(params), params.instruction_set == nullptr ? "" : params.instruction_set,
+                              &memory_);
+    case INLAY_DEVICE_CUDA:
+#ifdef INLAY_HAS_CUDA
+      return cuda::make_device({params.device_index, params.cuda_stream, params.low_priority != 0}, &memory_);
+#else
+      throw Error(INLAY_ERROR_UNSUPPORTED, "this build of Inlay has no CUDA device");
+#endif
+    default: throw Error(INLAY_ERROR_UNSUPPORTED, "device " + std::to_string(params.device) + " is unknown");
+  }
 }
 
 void Runtime::destroy() {

@@ -5,7 +5,7 @@
 #include <mutex>
 #include <string>
 
-#include "kernels/cpu/cpu_device.h"
+#include "kernels/device.h"
 #include "runtime/counted.h"
 #include "runtime/host_memory.h"
 
@@ -28,12 +28,13 @@ class Runtime final : public Counted {
 
  private:
   explicit Runtime(const inlay_runtime_params& params);
-  ~Runtime() = default;
+  ~Runtime();
   void destroy() override;
+  Device* make_device(const inlay_runtime_params& params);
 
   inlay_runtime_params params_;
   HostMemory memory_;
-  cpu::DevicePointer device_;
+  Device* device_ = nullptr;
   mutable std::mutex message_mutex_;
   char message_[512] = "";
 };

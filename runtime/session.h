@@ -34,6 +34,7 @@ class Session final : public Counted {
   std::span<const int32_t> tokens() const { return {tokens_, static_cast<size_t>(position_)}; }
   bool mtp() const { return session_.mtp; }
   bool busy() const { return work_ != Work::kNone; }
+  bool waits_for_commit() const { return verified_; }
   size_t rewindable() const { return static_cast<size_t>(position_ - window_begin_); }
 
   // Each begins one piece of work, which advance() runs. Constant time but for copying the tokens.

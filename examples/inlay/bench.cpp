@@ -10,36 +10,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// Sums `words` in several chains, so that reading is what takes the time.
-uint64_t read_words(const uint64_t* words, size_t count) {
-  uint64_t sums[16] = {};
-  for (size_t i = 0; i + 16 <= count; i += 16) {
-    for (size_t j = 0; j < 16; ++j) sums[j] += words[i + j];
-  }
-  uint64_t sum = 0;
-  for (const uint64_t s : sums) sum += s;
-  return sum;
-}
-
-/// GB/s of `threads` threads reading memory that no cache holds: the best of several rounds.
-double read_bandwidth(uint32_t threads) {
-  constexpr size_t kWords = (256u << 20) / sizeof(uint64_t);
-  std::vector<std::vector<uint64_t>> buffers(threads);
-  for (size_t i = 0; i < threads; ++i) buffers[i].assign(kWords, i + 1);
-  double best = 0;
-  volatile uint64_t sink = 0;
-  for (int round = 0; round < 5; ++round) {
-    std::vector<std::thread> workers;
-    const Clock::time_point start = Clock::now();
-    for (size_t i = 0; i < threads; ++i) {
-      workers.emplace_back([&, i] { sink = sink + read_words(buffers[i].data(), kWords); });
-    }
-    for (std::thread& worker : workers) worker.join();
-    best = std::max(best, static_cast<double>(threads) * kWords * sizeof(uint64_t) / seconds_since(start) / 1e9);
-  }
-  return best;
-}
-
 /// Bytes of weights that one step reads: all but the embedding (one row of it, unless it is the head too) and
 /// the MTP block.
 uint64_t step_bytes(const inlay_file* file, const inlay_memory_plan& plan, uint64_t kv_tokens, uint64_t context) {
@@ -149,7 +119,9 @@ int run_bench(int count, char** words) {
   check(inlay_file_plan(file.get(), &params, &plan), runtime.get(), "cannot plan");
   const Session session = make_session(runtime.get(), model.get(), params);
 
-  const double bandwidth = where.device == INLAY_DEVICE_CPU ? read_bandwidth(where.threads) : 0.0;
+  double bandwidth = 0;
+  check(inlay_runtime_measure_bandwidth(runtime.get(), &bandwidth), runtime.get(), "measuring the read bandwidth");
+  bandwidth /= 1e9;
   std::vector<double> prompt_speeds;
   if (prefill > 0) {
     const std::vector<int32_t> prompt = random_tokens(prefill, vocabulary);

@@ -126,8 +126,10 @@ typedef struct inlay_runtime_params {
   uint64_t memory_limit;   /* host bytes that this runtime and all made from it may hold; 0: no limit */
   const char *instruction_set; /* null: the best that this processor has; else "scalar", "avx2", "avx512",
                                   "amx" or "neon": for tests, and to compare */
+  void *cuda_stream;     /* a cudaStream_t of the host's on that device; null: one of Inlay's own */
+  uint32_t low_priority; /* not 0: Inlay's own stream gives way to the host's others */
 } inlay_runtime_params;
-#define INLAY_RUNTIME_PARAMS_INIT {sizeof(inlay_runtime_params), 0, 0, 0, NULL, NULL, NULL, 0, NULL}
+#define INLAY_RUNTIME_PARAMS_INIT {sizeof(inlay_runtime_params), 0, 0, 0, NULL, NULL, NULL, 0, NULL, NULL, 0}
 
 /* Makes a runtime: its threads are started here, once. params may be null for all defaults.
  * INLAY_ERROR_UNSUPPORTED where the device is not in this build or not in this machine; the words of an
@@ -159,6 +161,10 @@ typedef struct inlay_runtime_info {
 } inlay_runtime_info;
 #define INLAY_RUNTIME_INFO_INIT {sizeof(inlay_runtime_info), 0, 0, NULL, NULL}
 INLAY_API inlay_status inlay_runtime_get_info(const inlay_runtime *runtime, inlay_runtime_info *out_info);
+
+/* Measures a plain streaming read of the memory that weights lie in, in bytes a second: the limit that decoding
+ * can come close to. Takes up to 256 MB a thread (1 GB on a CUDA device) meanwhile, and a fraction of a second. */
+INLAY_API inlay_status inlay_runtime_measure_bandwidth(inlay_runtime *runtime, double *out_bytes_a_second);
 
 /* ---------------------------------------------------------------------------------------------------- */
 /* 3. File, plan, model                                                                                 */
@@ -356,6 +362,10 @@ INLAY_API inlay_status inlay_session_create(inlay_model *model, const inlay_sess
                                             inlay_session **out_session);
 INLAY_API void inlay_session_destroy(inlay_session *session);
 INLAY_API size_t inlay_session_message(const inlay_session *session, char *buffer, size_t capacity);
+
+/* A new session that stands where this one stands: keys, values, states, tokens and what can be taken back are
+ * copied, logits are not. It has memory of its own, as much as this one. Nothing may be under way here. */
+INLAY_API inlay_status inlay_session_fork(inlay_session *session, inlay_session **out_session);
 
 /* Feeding tokens. Each of these begins one piece of work; the plain form also runs it to its end, the
  * begin_ form leaves it to inlay_session_advance. INLAY_ERROR_CONTEXT_FULL where the tokens do not fit,

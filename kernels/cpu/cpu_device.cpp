@@ -1,18 +1,33 @@
 #include "kernels/cpu/cpu_device.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <new>
 #include <string>
+#include <vector>
 
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/cpu_objects.h"
 #include "runtime/error.h"
+#include "runtime/platform.h"
 
 namespace inlay::cpu {
 namespace {
 
 constexpr uint32_t kDefaultPrefillChunk = 256;
+
+constexpr size_t kMeasuredWords = (256u << 20) / sizeof(uint64_t);  // a thread: more than any cache
+
+uint64_t sum_words(const uint64_t* words, size_t count) {
+  uint64_t sums[16] = {};
+  for (size_t i = 0; i < count; i += 16) {
+    for (size_t j = 0; j < 16; ++j) sums[j] += words[i + j];
+  }
+  uint64_t sum = 0;
+  for (const uint64_t s : sums) sum += s;
+  return sum;
+}
 
 const Ops& choose_ops(std::string_view kernels) {
 #if defined(__x86_64__) || defined(_M_X64)
@@ -39,11 +54,31 @@ const MatmulKernels& choose_kernels(std::string_view wanted) {
 class CpuDevice final : public Device {
  public:
   CpuDevice(uint32_t threads, const MatmulKernels& kernels, std::pmr::memory_resource* resource)
-      : pool_(threads, resource), matmul_(kernels), ops_(choose_ops(kernels.name)) {}
+      : resource_(resource), pool_(threads, resource), matmul_(kernels), ops_(choose_ops(kernels.name)) {}
+
+  std::pmr::memory_resource* resource() const { return resource_; }
 
   const char* name() const override { return "CPU"; }
   const char* instruction_set() const override { return matmul_.name; }
   uint32_t default_prefill_chunk(const ModelShape&) const override { return kDefaultPrefillChunk; }
+
+  double measure_read_bandwidth() override {
+    const std::pmr::vector<uint64_t> words(pool_.threads() * kMeasuredWords, 1, resource_);
+    double best = 0;
+    for (int round = 0; round < 5; ++round) {
+      std::atomic<uint64_t> sum{0};
+      auto work = [&](uint32_t task, uint32_t) {
+        sum.fetch_add(sum_words(words.data() + task * (kMeasuredWords / 16), kMeasuredWords / 16),
+                      std::memory_order_relaxed);
+      };
+      const uint64_t start = platform::monotonic_ns();
+      pool_.run(pool_.threads() * 16, work);
+      const auto ns = static_cast<double>(platform::monotonic_ns() - start);
+      // The sum is used, so that the reading cannot be left out.
+      if (sum.load() > 0) best = std::max(best, static_cast<double>(words.size() * sizeof(uint64_t)) / ns * 1e9);
+    }
+    return best;
+  }
 
   DeviceBytes plan_weights(const ModelWeights&) const override {
     Layout layout;
@@ -211,6 +246,7 @@ class CpuDevice final : public Device {
     return scratch.draft_chain.slices[slice % scratch.draft_chain.count];
   }
 
+  std::pmr::memory_resource* resource_;
   ThreadPool pool_;
   const MatmulKernels& matmul_;
   const Ops& ops_;
@@ -303,21 +339,22 @@ void CpuScratch::lay_out(const ModelWeights& weights, const SessionShape& wanted
   undo_committed = layout.take<uint64_t>(s.delta_net_layers());
 }
 
-void DeviceDeleter::operator()(Device* device) const {
-  auto* object = static_cast<CpuDevice*>(device);
-  object->~CpuDevice();
-  resource->deallocate(object, sizeof(CpuDevice), alignof(CpuDevice));
-}
-
-DevicePointer make_device(uint32_t threads, std::string_view instruction_set, std::pmr::memory_resource* resource) {
+Device* make_device(uint32_t threads, std::string_view instruction_set, std::pmr::memory_resource* resource) {
   const MatmulKernels& kernels = choose_kernels(instruction_set);
   void* memory = resource->allocate(sizeof(CpuDevice), alignof(CpuDevice));
   try {
-    return DevicePointer(new (memory) CpuDevice(threads, kernels, resource), DeviceDeleter{resource});
+    return new (memory) CpuDevice(threads, kernels, resource);
   } catch (...) {
     resource->deallocate(memory, sizeof(CpuDevice), alignof(CpuDevice));
     throw;
   }
+}
+
+void destroy_device(Device* device) {
+  auto* object = static_cast<CpuDevice*>(device);
+  std::pmr::memory_resource* resource = object->resource();
+  object->~CpuDevice();
+  resource->deallocate(object, sizeof(CpuDevice), alignof(CpuDevice));
 }
 
 }  // namespace inlay::cpu
