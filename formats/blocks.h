@@ -127,10 +127,10 @@ struct BlockNVFP4 {
   uint8_t qs[32];
 };
 
-#define INLAY_FOR_EACH_BLOCK_TYPE(X)                                                                   \
-  X(Q4_0)                                                                                              \
-  X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K) X(IQ4_NL) X(IQ4_XS) X(MXFP4) \
-      X(NVFP4)
+#define INLAY_FOR_EACH_BLOCK_TYPE(X) \
+  X(Q4_0)                            \
+  X(Q4_1)                            \
+  X(Q5_0) X(Q5_1) X(Q8_0) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K) X(IQ4_NL) X(IQ4_XS) X(MXFP4) X(NVFP4)
 
 #define INLAY_CHECK_BLOCK(name) \
   static_assert(sizeof(Block##name) == traits(TensorType::name).block_bytes && alignof(Block##name) == 1);

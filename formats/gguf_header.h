@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory_resource>
@@ -11,7 +10,7 @@
 
 #include "formats/byte_source.h"
 #include "formats/name_index.h"
-#include "formats/tensor_type.h"
+#include "formats/stored_tensor.h"
 
 // The header of one GGUF file, version 2 or 3, little endian.
 // Source: the GGUF specification (docs/gguf.md of ggml). Where it is silent this reader decides: a key or a
@@ -58,18 +57,7 @@ struct GgufValue {
   uint64_t bytes;         // from there
 };
 
-struct GgufTensor {
-  std::string_view name;  // lives as long as the file
-  TensorType type = TensorType::F32;
-  uint32_t dimension_count = 0;
-  std::array<uint64_t, 4> dimensions = {1, 1, 1, 1};  // innermost first, as in the file; 1 beyond the count
-  uint32_t part = 0;                                  // which file of a split model holds it
-  uint64_t offset = 0;                                // of its first byte in that file
-  uint64_t bytes = 0;
-  const std::byte* data = nullptr;  // at any alignment; null where the file is not mapped
-
-  uint64_t elements() const { return dimensions[0] * dimensions[1] * dimensions[2] * dimensions[3]; }
-};
+using GgufTensor = StoredTensor;
 
 /// One file's header. Places in it are offsets from `header`, the file's first bytes.
 struct GgufHeader {

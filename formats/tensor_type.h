@@ -56,15 +56,23 @@ constexpr TensorTypeTraits traits(TensorType type) {
   return {};
 }
 
-/// The type that a GGUF file means by `number`; empty for one that Inlay does not read.
-constexpr std::optional<TensorType> tensor_type_from_gguf(uint32_t number) {
+/// Numbers from here on are Inlay's own: packages use them, GGUF files do not.
+inline constexpr uint32_t kFirstOwnTypeNumber = 1000;
+
+/// The type that a package means by `number`; empty for one that this library does not know.
+constexpr std::optional<TensorType> tensor_type_from_number(uint32_t number) {
   switch (number) {
-#define INLAY_FROM_NUMBER(name, gguf, elements, bytes) \
-  case gguf: return TensorType::name;
+#define INLAY_FROM_NUMBER(name, its_number, elements, bytes) \
+  case its_number: return TensorType::name;
     INLAY_FOR_EACH_TENSOR_TYPE(INLAY_FROM_NUMBER)
 #undef INLAY_FROM_NUMBER
   }
   return std::nullopt;
+}
+
+/// The type that a GGUF file means by `number`; empty for one that Inlay does not read.
+constexpr std::optional<TensorType> tensor_type_from_gguf(uint32_t number) {
+  return number < kFirstOwnTypeNumber ? tensor_type_from_number(number) : std::nullopt;
 }
 
 /// Bytes of a row of `columns` elements; `columns` must be a whole number of blocks.

@@ -9,49 +9,40 @@
 namespace inlay {
 namespace {
 
-GgufFile open_source(const inlay_source& source, std::pmr::memory_resource* memory) {
-  const int given = (source.path != nullptr) + (source.data != nullptr) + (source.io != nullptr);
-  if (given != 1) {
-    throw Error(INLAY_ERROR_INVALID_ARGUMENT,
-                "a source needs exactly one of path, data and io, and has " + std::to_string(given));
-  }
-  if (source.path != nullptr) return GgufFile::open(source.path, memory);
-  if (source.data != nullptr) return GgufFile::open(open_memory(source.data, source.data_size, memory), memory);
-  return GgufFile::open(open_io(*source.io, memory), memory);
-}
-
 /// A number of the metadata for show: what is missing or absurd is 0 here, and an error where it is used.
-uint32_t shown(const GgufFile& file, const std::string& key) {
+uint32_t shown(const ModelSource& file, ModelNumber number) {
   try {
-    const auto value = file.unsigned_value(key);
+    const auto value = file.number(number);
     return value && *value <= UINT32_MAX ? static_cast<uint32_t>(*value) : 0;
   } catch (const Error&) {
     return 0;
   }
 }
 
-std::string_view shown_text(const GgufFile& file, const char* key) {
+/// Likewise a text, "" where it is wrong.
+std::string_view shown(const ModelSource& file, std::string_view (ModelSource::*text)() const) {
   try {
-    return file.string_value(key).value_or("");
+    return (file.*text)();
   } catch (const Error&) {
     return "";
   }
 }
 
-uint32_t count_tokens(const GgufFile& file) {
+uint32_t count_tokens(const ModelSource& file) {
   try {
-    const auto tokens = file.string_array("tokenizer.ggml.tokens");
-    return tokens && tokens->size() <= UINT32_MAX ? static_cast<uint32_t>(tokens->size()) : 0;
+    if (const auto tokenizer = file.tokenizer()) return tokenizer->tokens;
+    const auto vocabulary = file.vocabulary();
+    return vocabulary ? static_cast<uint32_t>(vocabulary->tokens.size()) : 0;
   } catch (const Error&) {
     return 0;
   }
 }
 
 /// "Q4_K 61%, Q6_K 22%": types by their share of the tensors' bytes, the largest first; small ones are left out.
-std::string quantisation_mix(const GgufFile& file) {
+std::string quantisation_mix(const ModelSource& file) {
   std::array<uint64_t, kTensorTypeCount> bytes{};
   uint64_t total = 0;
-  for (const GgufTensor& tensor : file.tensors()) {
+  for (const StoredTensor& tensor : file.tensors()) {
     bytes[static_cast<size_t>(tensor.type)] += tensor.bytes;
     total += tensor.bytes;
   }
@@ -71,19 +62,19 @@ std::string quantisation_mix(const GgufFile& file) {
 }  // namespace
 
 File* File::open(Runtime& runtime, const inlay_source& source) {
-  GgufFile gguf = open_source(source, runtime.memory());
+  ModelSourcePointer model = open_model(source, runtime.memory());
   void* place = runtime.memory()->allocate(sizeof(File), alignof(File));
   try {
-    return new (place) File(runtime, std::move(gguf));
+    return new (place) File(runtime, std::move(model));
   } catch (...) {
     runtime.memory()->deallocate(place, sizeof(File), alignof(File));
     throw;
   }
 }
 
-File::File(Runtime& runtime, GgufFile gguf)
+File::File(Runtime& runtime, ModelSourcePointer model)
     : runtime_(&runtime),
-      gguf_(std::move(gguf)),
+      model_(std::move(model)),
       architecture_(runtime.memory()),
       name_(runtime.memory()),
       quantisation_(runtime.memory()),
@@ -92,35 +83,36 @@ File::File(Runtime& runtime, GgufFile gguf)
 }
 
 void File::describe() {
-  architecture_ = shown_text(gguf_, "general.architecture");
-  name_ = shown_text(gguf_, "general.name");
-  quantisation_ = quantisation_mix(gguf_);
-  chat_template_ = shown_text(gguf_, "tokenizer.chat_template");
+  const ModelSource& model = *model_;
+  architecture_ = shown(model, &ModelSource::architecture);
+  name_ = shown(model, &ModelSource::name);
+  quantisation_ = quantisation_mix(model);
+  chat_template_ = shown(model, &ModelSource::chat_template);
   info_.architecture = architecture_.c_str();
   info_.name = name_.c_str();
   info_.quantisation = quantisation_.c_str();
   info_.chat_template = chat_template_.c_str();
-  info_.file_bytes = gguf_.file_bytes();
-  for (const GgufTensor& tensor : gguf_.tensors()) info_.parameters += tensor.elements();
-  info_.has_weights = gguf_.tensors().empty() ? 0 : 1;
-  const std::string prefix = std::string(architecture_) + ".";
-  info_.mtp_layers = shown(gguf_, prefix + "nextn_predict_layers");
-  const uint32_t blocks = shown(gguf_, prefix + "block_count");
+  info_.file_bytes = model.file_bytes();
+  for (const StoredTensor& tensor : model.tensors()) info_.parameters += tensor.elements();
+  info_.has_weights = model.tensors().empty() ? 0 : 1;
+  info_.mtp_layers = shown(model, ModelNumber::MtpLayers);
+  const uint32_t blocks = shown(model, ModelNumber::BlockCount);
   info_.layers = blocks > info_.mtp_layers ? blocks - info_.mtp_layers : 0;
-  info_.attention_interval = shown(gguf_, prefix + "full_attention_interval");
-  info_.embedding_length = shown(gguf_, prefix + "embedding_length");
-  info_.feed_forward_length = shown(gguf_, prefix + "feed_forward_length");
-  info_.attention_heads = shown(gguf_, prefix + "attention.head_count");
-  info_.attention_kv_heads = shown(gguf_, prefix + "attention.head_count_kv");
-  info_.attention_head_length = shown(gguf_, prefix + "attention.key_length");
-  info_.delta_net_key_heads = shown(gguf_, prefix + "ssm.group_count");
-  info_.delta_net_value_heads = shown(gguf_, prefix + "ssm.time_step_rank");
-  info_.delta_net_state_length = shown(gguf_, prefix + "ssm.state_size");
-  info_.context_length = shown(gguf_, prefix + "context_length");
-  const uint32_t tokens = count_tokens(gguf_);
-  const GgufTensor* embedding = gguf_.find_tensor("token_embd.weight");
+  info_.attention_interval = shown(model, ModelNumber::AttentionInterval);
+  info_.embedding_length = shown(model, ModelNumber::EmbeddingLength);
+  info_.feed_forward_length = shown(model, ModelNumber::FeedForwardLength);
+  info_.attention_heads = shown(model, ModelNumber::AttentionHeads);
+  info_.attention_kv_heads = shown(model, ModelNumber::AttentionKvHeads);
+  info_.attention_head_length = shown(model, ModelNumber::AttentionKeyLength);
+  info_.delta_net_key_heads = shown(model, ModelNumber::KeyHeads);
+  info_.delta_net_value_heads = shown(model, ModelNumber::ValueHeads);
+  info_.delta_net_state_length = shown(model, ModelNumber::StateLength);
+  info_.context_length = shown(model, ModelNumber::ContextLength);
+  const uint32_t tokens = count_tokens(model);
+  const StoredTensor* embedding = model.find_tensor("token_embd.weight");
   info_.has_tokenizer = tokens > 0 ? 1 : 0;
   info_.vocabulary_size = embedding != nullptr ? static_cast<uint32_t>(embedding->dimensions[1]) : tokens;
+  info_.kv_type = model.kv_type();
 }
 
 void File::destroy() {

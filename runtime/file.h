@@ -3,7 +3,7 @@
 #include <memory_resource>
 #include <string>
 
-#include "formats/gguf.h"
+#include "runtime/model_source.h"
 #include "runtime/runtime.h"
 
 namespace inlay {
@@ -14,17 +14,18 @@ class File final : public Counted {
   static File* open(Runtime& runtime, const inlay_source& source);
 
   Runtime& runtime() const { return *runtime_; }
-  const GgufFile& gguf() const { return gguf_; }
+  const ModelSource& model() const { return *model_; }
+  const ModelSourcePointer& model_pointer() const { return model_; }
   const inlay_model_info& info() const { return info_; }
 
  private:
-  File(Runtime& runtime, GgufFile gguf);
+  File(Runtime& runtime, ModelSourcePointer model);
   ~File() = default;
   void destroy() override;
   void describe();
 
   Held<Runtime> runtime_;
-  GgufFile gguf_;
+  ModelSourcePointer model_;
   // What info_ points to.
   std::pmr::string architecture_;
   std::pmr::string name_;

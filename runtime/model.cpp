@@ -12,6 +12,7 @@
 #include "runtime/model_reader.h"
 #include "runtime/owned.h"
 #include "runtime/session.h"
+#include "runtime/tokenizer_plan.h"
 
 namespace inlay {
 namespace {
@@ -19,9 +20,9 @@ namespace {
 constexpr uint32_t kDefaultContext = 4096;
 constexpr uint64_t kReadAheadBytes = 64u << 20;
 
-uint64_t weight_bytes(const GgufFile& file, bool mapped) {
+uint64_t weight_bytes(const ModelSource& file, bool mapped) {
   uint64_t bytes = 0;
-  for (const GgufTensor& tensor : file.tensors()) {
+  for (const StoredTensor& tensor : file.tensors()) {
     if ((tensor.data != nullptr) == mapped) bytes += tensor.bytes;
   }
   return bytes;
@@ -29,9 +30,10 @@ uint64_t weight_bytes(const GgufFile& file, bool mapped) {
 
 }  // namespace
 
-SessionShape session_shape_of(const inlay_session_params& params, const ModelShape& shape, uint32_t trained_context,
-                              const Device& device) {
+SessionShape session_shape_of(const inlay_session_params& params, const ModelShape& shape,
+                              const inlay_model_info& info, const Device& device) {
   SessionShape session;
+  const uint32_t trained_context = info.context_length;
   uint32_t context = params.context_length;
   if (context == 0) context = trained_context == 0 ? kDefaultContext : std::min(kDefaultContext, trained_context);
   constexpr uint32_t kMostContext = 1u << 24;
@@ -40,7 +42,7 @@ SessionShape session_shape_of(const inlay_session_params& params, const ModelSha
                                                   std::to_string(kMostContext) + " is possible");
   }
   session.context = (context + kPageTokens - 1) / kPageTokens * kPageTokens;
-  switch (params.kv_type) {
+  switch (params.kv_type == INLAY_KV_DEFAULT ? info.kv_type : params.kv_type) {
     case INLAY_KV_F16: session.kv_type = KvType::kF16; break;
     case INLAY_KV_FP8: session.kv_type = KvType::kFp8; break;
     case INLAY_KV_Q8: session.kv_type = KvType::kQ8; break;
@@ -64,12 +66,11 @@ SessionShape session_shape_of(const inlay_session_params& params, const ModelSha
 /// What a model is made of, found out from a file's header.
 struct Model::Parts {
   explicit Parts(const File& file)
-      : shape(read_model_shape(file.gguf())),
+      : shape(read_model_shape(file.model())),
         layers(shape.layers, file.runtime().memory()),
-        vocabulary(read_vocabulary(file.gguf())) {
-    if (vocabulary) tokens = Tokenizer::count(*vocabulary);
-    if (vocabulary && tokens.tokens > shape.vocabulary) {
-      throw Error(INLAY_ERROR_CORRUPT_FILE, "the tokenizer has " + std::to_string(tokens.tokens) +
+        tokenizer(TokenizerPlan::of(file.model())) {
+    if (tokenizer && tokenizer->tokens() > shape.vocabulary) {
+      throw Error(INLAY_ERROR_CORRUPT_FILE, "the tokenizer has " + std::to_string(tokenizer->tokens()) +
                                                 " tokens, the embedding only " + std::to_string(shape.vocabulary));
     }
     Layout counting;
@@ -81,15 +82,15 @@ struct Model::Parts {
   void lay_out(const File& file, Layout& layout) {
     layout.take<Model>(1);
     layout.take<LayerWeights>(shape.layers);
-    read_model_weights(file.gguf(), shape, layout, file.runtime().memory(), layers.data(), &weights);
+    read_model_weights(file.model(), shape, layout, file.runtime().memory(), layers.data(), &weights);
     const DeviceBytes on_device = file.runtime().device().plan_weights(weights);
     device_bytes = on_device.device;
     layout.take<std::byte>(on_device.host);
-    layout.take<ByteSourcePointer>(file.gguf().part_count());
-    if (vocabulary) {
+    layout.take<ByteSourcePointer>(file.model().part_count());
+    if (tokenizer) {
       layout.take<Tokenizer>(1);
       layout.take<TokenizerObject>(1);
-      layout.take<std::byte>(Tokenizer::bytes(tokens));
+      layout.take<std::byte>(tokenizer->bytes());
     }
     const inlay_model_info& info = file.info();
     for (const char* text : {info.architecture, info.name, info.quantisation, info.chat_template}) {
@@ -100,8 +101,7 @@ struct Model::Parts {
   ModelShape shape;
   std::pmr::vector<LayerWeights> layers;
   ModelWeights weights;
-  std::optional<Vocabulary> vocabulary;
-  Tokenizer::Counts tokens;
+  std::optional<TokenizerPlan> tokenizer;
   uint64_t bytes = 0;
   uint64_t device_bytes = 0;
 };
@@ -121,19 +121,18 @@ Model* Model::create(File& file, const inlay_model_params& params) {
 }
 
 Model::Model(File& file, const inlay_model_params& params, const Parts& parts, Layout& layout)
-    : runtime_(&file.runtime()), block_bytes_(parts.bytes), mapped_bytes_(weight_bytes(file.gguf(), true)) {
-  const GgufFile& gguf = file.gguf();
+    : runtime_(&file.runtime()), block_bytes_(parts.bytes), mapped_bytes_(weight_bytes(file.model(), true)) {
+  const ModelSource& source = file.model();
   auto* layers = layout.take<LayerWeights>(parts.shape.layers);
-  read_model_weights(gguf, parts.shape, layout, runtime_->memory(), layers, &weights_);
+  read_model_weights(source, parts.shape, layout, runtime_->memory(), layers, &weights_);
   const DeviceBytes on_device = device().plan_weights(weights_);
   auto* device_block = layout.take<std::byte>(on_device.host);
-  sources_ = layout.take<ByteSourcePointer>(gguf.part_count());
-  void* tokenizer_place = parts.vocabulary ? layout.take<Tokenizer>(1) : nullptr;
-  void* object_place = parts.vocabulary ? layout.take<TokenizerObject>(1) : nullptr;
-  auto* tokenizer_block = parts.vocabulary ? layout.take<std::byte>(Tokenizer::bytes(parts.tokens)) : nullptr;
-  if (parts.vocabulary) {
-    tokenizer_ = new (tokenizer_place)
-        Tokenizer(*parts.vocabulary, parts.tokens, {tokenizer_block, Tokenizer::bytes(parts.tokens)});
+  sources_ = layout.take<ByteSourcePointer>(source.part_count());
+  void* tokenizer_place = parts.tokenizer ? layout.take<Tokenizer>(1) : nullptr;
+  void* object_place = parts.tokenizer ? layout.take<TokenizerObject>(1) : nullptr;
+  auto* tokenizer_block = parts.tokenizer ? layout.take<std::byte>(parts.tokenizer->bytes()) : nullptr;
+  if (parts.tokenizer) {
+    tokenizer_ = parts.tokenizer->make(tokenizer_place, {tokenizer_block, parts.tokenizer->bytes()});
     tokenizer_object_ = new (object_place) TokenizerObject(tokenizer_, runtime_->memory());
   }
   info_ = file.info();
@@ -141,11 +140,11 @@ Model::Model(File& file, const inlay_model_params& params, const Parts& parts, L
   info_.name = keep(info_.name, layout);
   info_.quantisation = keep(info_.quantisation, layout);
   info_.chat_template = keep(info_.chat_template, layout);
-  if (params.read_ahead != 0) read_ahead(gguf, params);
+  if (params.read_ahead != 0) read_ahead(source, params);
   device_weights_ = device().create_weights(weights_, device_block, params.progress, params.progress_user_data);
   // Last, so that nothing that throws comes after it.
-  for (uint32_t part = 0; part < gguf.part_count(); ++part) new (sources_ + part) ByteSourcePointer(gguf.source(part));
-  source_count_ = gguf.part_count();
+  for (uint32_t part = 0; part < source.part_count(); ++part) new (sources_ + part) ByteSourcePointer(source.part(part));
+  source_count_ = source.part_count();
 }
 
 Model::~Model() {
@@ -168,14 +167,14 @@ const char* Model::keep(const char* text, Layout& layout) {
 }
 
 /// Touches every page of the mapped weights, so that no later pass waits for the disk.
-void Model::read_ahead(const GgufFile& file, const inlay_model_params& params) const {
+void Model::read_ahead(const ModelSource& file, const inlay_model_params& params) const {
   uint64_t done = 0;
   unsigned sum = 0;
-  for (const GgufTensor& tensor : file.tensors()) {
+  for (const StoredTensor& tensor : file.tensors()) {
     if (tensor.data == nullptr) continue;
     for (uint64_t at = 0; at < tensor.bytes; at += kReadAheadBytes) {
       const uint64_t bytes = std::min(kReadAheadBytes, tensor.bytes - at);
-      file.source(tensor.part)->advise(tensor.offset + at, bytes, platform::MemoryAdvice::WillNeed);
+      file.part(tensor.part)->advise(tensor.offset + at, bytes, platform::MemoryAdvice::WillNeed);
       for (uint64_t i = 0; i < bytes; i += 4096) {
         sum += static_cast<unsigned>(*const_cast<const volatile std::byte*>(tensor.data + at + i));
       }
@@ -191,16 +190,16 @@ void Model::read_ahead(const GgufFile& file, const inlay_model_params& params) c
 inlay_memory_plan Model::plan(const File& file, const inlay_session_params& params) {
   const Parts parts(file);
   Device& device = file.runtime().device();
-  const SessionShape session = session_shape_of(params, parts.shape, file.info().context_length, device);
+  const SessionShape session = session_shape_of(params, parts.shape, file.info(), device);
   inlay_memory_plan plan = Session::plan(parts.weights, session, device);
-  plan.weights_mapped = weight_bytes(file.gguf(), true);
+  plan.weights_mapped = weight_bytes(file.model(), true);
   plan.model_host = parts.bytes;
   plan.model_device = parts.device_bytes;
   return plan;
 }
 
 inlay_memory_plan Model::plan(const inlay_session_params& params) const {
-  const SessionShape session = session_shape_of(params, shape(), info_.context_length, device());
+  const SessionShape session = session_shape_of(params, shape(), info_, device());
   inlay_memory_plan plan = Session::plan(weights_, session, device());
   plan.weights_mapped = mapped_bytes_;
   plan.model_host = block_bytes_;

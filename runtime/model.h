@@ -11,8 +11,8 @@ namespace inlay {
 class TokenizerObject;
 
 /// A session's parameters, checked and with defaults filled in for a model.
-SessionShape session_shape_of(const inlay_session_params& params, const ModelShape& shape, uint32_t trained_context,
-                              const Device& device);
+SessionShape session_shape_of(const inlay_session_params& params, const ModelShape& shape,
+                              const inlay_model_info& info, const Device& device);
 
 /// Weights on a device with the tokenizer: immutable, shared by any number of sessions and threads. The object
 /// and everything that it owns on the host lie in one block.
@@ -40,7 +40,7 @@ class Model final : public Counted {
   ~Model();
   void destroy() override;
   const char* keep(const char* text, Layout& layout);
-  void read_ahead(const GgufFile& file, const inlay_model_params& params) const;
+  void read_ahead(const ModelSource& file, const inlay_model_params& params) const;
 
   Held<Runtime> runtime_;
   uint64_t block_bytes_ = 0;

@@ -10,7 +10,7 @@
 namespace inlay {
 namespace {
 
-std::string shape_text(const GgufTensor& tensor) {
+std::string shape_text(const StoredTensor& tensor) {
   std::string text;
   for (uint32_t i = 0; i < tensor.dimension_count; ++i) {
     text += (i == 0 ? "[" : ", ") + std::to_string(tensor.dimensions[i]);
@@ -20,36 +20,38 @@ std::string shape_text(const GgufTensor& tensor) {
 
 class ShapeReader {
  public:
-  explicit ShapeReader(const GgufFile& file) : file_(file) {}
+  explicit ShapeReader(const ModelSource& file) : file_(file) {}
 
-  uint32_t number(const char* key, uint32_t least, uint32_t most) const {
-    const auto value = file_.unsigned_value(std::string("qwen35.") + key);
-    if (!value) throw Error(INLAY_ERROR_CORRUPT_FILE, std::string("metadata key qwen35.") + key + " is missing");
-    return checked(key, *value, least, most);
+  uint32_t number(ModelNumber number, uint32_t least, uint32_t most) const {
+    const auto value = file_.number(number);
+    if (!value) throw Error(INLAY_ERROR_CORRUPT_FILE, named(key_of(number)) + " is missing");
+    return checked(number, *value, least, most);
   }
-  uint32_t number_or(const char* key, uint32_t otherwise, uint32_t least, uint32_t most) const {
-    const auto value = file_.unsigned_value(std::string("qwen35.") + key);
-    return value ? checked(key, *value, least, most) : otherwise;
+  uint32_t number_or(ModelNumber number, uint32_t otherwise, uint32_t least, uint32_t most) const {
+    const auto value = file_.number(number);
+    return value ? checked(number, *value, least, most) : otherwise;
   }
-  float real(const char* key) const {
-    const auto value = file_.real_value(std::string("qwen35.") + key);
-    if (!value) throw Error(INLAY_ERROR_CORRUPT_FILE, std::string("metadata key qwen35.") + key + " is missing");
+  float real(ModelReal real) const {
+    const auto value = file_.real(real);
+    if (!value) throw Error(INLAY_ERROR_CORRUPT_FILE, named(key_of(real)) + " is missing");
     if (!(*value > 0 && *value < 1e30)) {
-      throw Error(INLAY_ERROR_CORRUPT_FILE, std::string("metadata key qwen35.") + key + " is not a positive number");
+      throw Error(INLAY_ERROR_CORRUPT_FILE, named(key_of(real)) + " is not a positive number");
     }
     return static_cast<float>(*value);
   }
 
  private:
-  static uint32_t checked(const char* key, uint64_t value, uint32_t least, uint32_t most) {
+  static std::string named(std::string_view key) { return "metadata key qwen35." + std::string(key); }
+
+  static uint32_t checked(ModelNumber number, uint64_t value, uint32_t least, uint32_t most) {
     if (value < least || value > most) {
-      throw Error(INLAY_ERROR_CORRUPT_FILE, std::string("metadata key qwen35.") + key + " is " + std::to_string(value) +
-                                                ", expected " + std::to_string(least) + " to " + std::to_string(most));
+      throw Error(INLAY_ERROR_CORRUPT_FILE, named(key_of(number)) + " is " + std::to_string(value) + ", expected " +
+                                                std::to_string(least) + " to " + std::to_string(most));
     }
     return static_cast<uint32_t>(value);
   }
 
-  const GgufFile& file_;
+  const ModelSource& file_;
 };
 
 void require(bool holds, const std::string& what) {
@@ -70,14 +72,14 @@ void check_shape(const ModelShape& s) {
 
 class WeightReader {
  public:
-  WeightReader(const GgufFile& file, const ModelShape& shape, Layout& layout, std::pmr::memory_resource* memory)
+  WeightReader(const ModelSource& file, const ModelShape& shape, Layout& layout, std::pmr::memory_resource* memory)
       : file_(file), shape_(shape), layout_(layout), memory_(memory) {}
 
   bool has(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
 
   WeightMatrix matrix(const std::string& base, uint32_t rows, uint32_t columns) {
     const std::string name = base + ".weight";
-    const GgufTensor& tensor = find(name);
+    const StoredTensor& tensor = find(name);
     if (tensor.dimensions[0] != columns || tensor.dimensions[1] != rows || tensor.elements() != uint64_t{rows} * columns) {
       throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor " + name + " has shape " + shape_text(tensor) + ", expected [" +
                                                 std::to_string(columns) + ", " + std::to_string(rows) + "]");
@@ -97,7 +99,7 @@ class WeightReader {
   }
 
   const float* vector(const std::string& name, uint32_t length) {
-    const GgufTensor& tensor = find(name);
+    const StoredTensor& tensor = find(name);
     if (tensor.dimensions[0] != length || tensor.elements() != length) {
       throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor " + name + " has shape " + shape_text(tensor) + ", expected [" +
                                                 std::to_string(length) + "]");
@@ -109,7 +111,7 @@ class WeightReader {
 
   /// The file has each channel's taps side by side; the kernels want each tap's channels.
   const float* convolution(const std::string& name) {
-    const GgufTensor& tensor = find(name);
+    const StoredTensor& tensor = find(name);
     const uint32_t taps = shape_.conv_kernel;
     const uint32_t channels = shape_.conv_channels();
     if (tensor.dimensions[0] != taps || tensor.elements() != uint64_t{taps} * channels) {
@@ -172,20 +174,20 @@ class WeightReader {
   }
 
  private:
-  const GgufTensor& find(const std::string& name) const {
-    const GgufTensor* tensor = file_.find_tensor(name);
+  const StoredTensor& find(const std::string& name) const {
+    const StoredTensor* tensor = file_.find_tensor(name);
     if (tensor == nullptr) throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor " + name + " is missing");
     return *tensor;
   }
 
-  void read_floats(const GgufTensor& tensor, float* out) const {
+  void read_floats(const StoredTensor& tensor, float* out) const {
     if (tensor.data != nullptr) return dequantize_row(tensor.type, tensor.data, tensor.elements(), out);
     std::pmr::vector<std::byte> bytes(tensor.bytes, memory_);
     file_.read(tensor, bytes.data());
     dequantize_row(tensor.type, bytes.data(), tensor.elements(), out);
   }
 
-  const GgufFile& file_;
+  const ModelSource& file_;
   const ModelShape& shape_;
   Layout& layout_;
   std::pmr::memory_resource* memory_;  // for what is only needed while reading
@@ -193,39 +195,40 @@ class WeightReader {
 
 }  // namespace
 
-ModelShape read_model_shape(const GgufFile& file) {
-  const auto architecture = file.string_value("general.architecture");
-  if (architecture != "qwen35") {
-    throw Error(INLAY_ERROR_UNSUPPORTED, architecture ? "the file's architecture is \"" + std::string(*architecture) +
-                                                            "\", Inlay runs \"qwen35\""
-                                                      : std::string("the file names no general.architecture"));
+ModelShape read_model_shape(const ModelSource& file) {
+  const std::string_view architecture = file.architecture();
+  if (architecture != kArchitecture) {
+    throw Error(INLAY_ERROR_UNSUPPORTED, architecture.empty() ? "the file names no general.architecture"
+                                                              : "the file's architecture is \"" +
+                                                                    std::string(architecture) +
+                                                                    "\", Inlay runs \"qwen35\"");
   }
   const ShapeReader reader(file);
   constexpr uint32_t kMany = 1u << 24;
   ModelShape s;
-  const uint32_t mtp_layers = reader.number_or("nextn_predict_layers", 0, 0, 1);
+  const uint32_t mtp_layers = reader.number_or(ModelNumber::MtpLayers, 0, 0, 1);
   s.mtp = mtp_layers > 0;
-  s.layers = reader.number("block_count", 1 + mtp_layers, 4096) - mtp_layers;
-  s.attention_interval = reader.number_or("full_attention_interval", 4, 2, 64);
-  s.embedding = reader.number("embedding_length", 32, 1u << 17);
-  s.feed_forward = reader.number("feed_forward_length", 32, 1u << 20);
-  s.heads = reader.number("attention.head_count", 1, 1024);
-  s.kv_heads = reader.number("attention.head_count_kv", 1, 1024);
-  s.head_length = reader.number("attention.key_length", 32, 1024);
-  if (reader.number_or("attention.value_length", s.head_length, 1, kMany) != s.head_length) {
+  s.layers = reader.number(ModelNumber::BlockCount, 1 + mtp_layers, 4096) - mtp_layers;
+  s.attention_interval = reader.number_or(ModelNumber::AttentionInterval, 4, 2, 64);
+  s.embedding = reader.number(ModelNumber::EmbeddingLength, 32, 1u << 17);
+  s.feed_forward = reader.number(ModelNumber::FeedForwardLength, 32, 1u << 20);
+  s.heads = reader.number(ModelNumber::AttentionHeads, 1, 1024);
+  s.kv_heads = reader.number(ModelNumber::AttentionKvHeads, 1, 1024);
+  s.head_length = reader.number(ModelNumber::AttentionKeyLength, 32, 1024);
+  if (reader.number_or(ModelNumber::AttentionValueLength, s.head_length, 1, kMany) != s.head_length) {
     throw Error(INLAY_ERROR_UNSUPPORTED, "attention.value_length differs from attention.key_length");
   }
-  s.rms_epsilon = reader.real("attention.layer_norm_rms_epsilon");
-  s.rope_base = reader.real("rope.freq_base");
-  s.rope_length = reader.number("rope.dimension_count", 2, 1024);
-  s.conv_kernel = reader.number("ssm.conv_kernel", 2, 8);
-  s.state_length = reader.number("ssm.state_size", 16, 256);
-  s.value_heads = reader.number("ssm.time_step_rank", 1, 1024);
-  s.key_heads = reader.number("ssm.group_count", 1, 1024);
-  if (reader.number("ssm.inner_size", 1, kMany) != s.value_length()) {
+  s.rms_epsilon = reader.real(ModelReal::RmsEpsilon);
+  s.rope_base = reader.real(ModelReal::RopeBase);
+  s.rope_length = reader.number(ModelNumber::RopeLength, 2, 1024);
+  s.conv_kernel = reader.number(ModelNumber::ConvolutionTaps, 2, 8);
+  s.state_length = reader.number(ModelNumber::StateLength, 16, 256);
+  s.value_heads = reader.number(ModelNumber::ValueHeads, 1, 1024);
+  s.key_heads = reader.number(ModelNumber::KeyHeads, 1, 1024);
+  if (reader.number(ModelNumber::InnerLength, 1, kMany) != s.value_length()) {
     throw Error(INLAY_ERROR_CORRUPT_FILE, "qwen35.ssm.inner_size is not ssm.time_step_rank times ssm.state_size");
   }
-  const GgufTensor* embedding = file.find_tensor("token_embd.weight");
+  const StoredTensor* embedding = file.find_tensor("token_embd.weight");
   if (embedding == nullptr) throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor token_embd.weight is missing");
   if (embedding->dimensions[1] < 2 || embedding->dimensions[1] > kMany) {
     throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor token_embd.weight has shape " + shape_text(*embedding) +
@@ -236,7 +239,7 @@ ModelShape read_model_shape(const GgufFile& file) {
   return s;
 }
 
-void read_model_weights(const GgufFile& file, const ModelShape& shape, Layout& layout,
+void read_model_weights(const ModelSource& file, const ModelShape& shape, Layout& layout,
                         std::pmr::memory_resource* memory, LayerWeights* layers, ModelWeights* weights) {
   WeightReader reader(file, shape, layout, memory);
   weights->shape = shape;

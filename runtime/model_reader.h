@@ -2,23 +2,23 @@
 
 #include <memory_resource>
 
-#include "formats/gguf.h"
 #include "kernels/model_weights.h"
 #include "runtime/layout.h"
+#include "runtime/model_source.h"
 
 namespace inlay {
 
-/// The model's numbers from a file's metadata (keys `qwen35.*` and the embedding's shape). Throws
+/// The model's numbers, from its source's and the embedding's shape. Throws
 /// INLAY_ERROR_UNSUPPORTED for another architecture or a shape outside the family, INLAY_ERROR_CORRUPT_FILE for
 /// missing or contradicting numbers.
-ModelShape read_model_shape(const GgufFile& file);
+ModelShape read_model_shape(const ModelSource& file);
 
 /// Finds every tensor, checks its shape, and fills in `weights`: matrices as they lie in the mapping (or, of a
 /// file that is not mapped, copied into the layout), small vectors as aligned floats in the layout. Run once
 /// with a counting layout, once with a placing one: while counting nothing of the tensors' data is read.
 /// `layers` is room for shape.layers of them; `memory` gives what is only needed meanwhile. Throws
 /// INLAY_ERROR_CORRUPT_FILE for a missing tensor or a wrong shape.
-void read_model_weights(const GgufFile& file, const ModelShape& shape, Layout& layout,
+void read_model_weights(const ModelSource& file, const ModelShape& shape, Layout& layout,
                         std::pmr::memory_resource* memory, LayerWeights* layers, ModelWeights* weights);
 
 }  // namespace inlay

@@ -1,15 +1,14 @@
 #include "runtime/owned.h"
 
 #include "runtime/error.h"
-#include "runtime/vocabulary.h"
+#include "runtime/tokenizer_plan.h"
 
 namespace inlay {
 
 TokenizerObject* TokenizerObject::create(File& file) {
-  const auto vocabulary = read_vocabulary(file.gguf());
-  if (!vocabulary) throw Error(INLAY_ERROR_UNSUPPORTED, "the file has no tokenizer (no tokenizer.ggml.tokens)");
-  const Tokenizer::Counts counts = Tokenizer::count(*vocabulary);
-  const uint64_t table_bytes = Tokenizer::bytes(counts);
+  const auto plan = TokenizerPlan::of(file.model());
+  if (!plan) throw Error(INLAY_ERROR_UNSUPPORTED, "the file has no tokenizer");
+  const uint64_t table_bytes = plan->bytes();
   Layout counting;
   counting.take<TokenizerObject>(1);
   counting.take<Tokenizer>(1);
@@ -21,8 +20,9 @@ TokenizerObject* TokenizerObject::create(File& file) {
     void* place = layout.take<TokenizerObject>(1);
     void* tokenizer_place = layout.take<Tokenizer>(1);
     auto* tables = layout.take<std::byte>(table_bytes);
-    const auto* tokenizer = new (tokenizer_place) Tokenizer(*vocabulary, counts, {tables, table_bytes});
+    const auto* tokenizer = plan->make(tokenizer_place, {tables, table_bytes});
     auto* object = new (place) TokenizerObject(tokenizer, memory);
+    object->tables_ = file.model_pointer();
     object->runtime_ = Held<Runtime>(&file.runtime());
     object->block_bytes_ = counting.bytes();
     return object;

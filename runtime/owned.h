@@ -27,6 +27,7 @@ class TokenizerObject {
  private:
   const Tokenizer* tokenizer_;
   HostMemory* memory_;
+  ModelSourcePointer tables_;  // a package's may be used in place
   Held<Runtime> runtime_;
   uint64_t block_bytes_ = 0;  // 0: a part of a model
 };

@@ -2,6 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <vector>
 
 // Everything that Inlay asks of the operating system. platform_posix.cpp implements it; another system needs
 // one more file beside that one and nothing else.
@@ -57,10 +59,43 @@ class File {
   intptr_t handle_ = -1;
 };
 
+/// A file that is written whole or not at all. Until finish() it is called PATH.partial, in the same folder; then
+/// it is on disk and takes the place of PATH in one step. Without finish() it is removed; where the program dies
+/// before, PATH.partial stays behind, and the next OutputFile of that path replaces it. Errors are
+/// INLAY_ERROR_IO with the path and the system's words.
+class OutputFile {
+ public:
+  /// `path` is UTF-8. Refuses where the disk has fewer than `bytes` bytes free, and where another program has
+  /// the same partial file open.
+  OutputFile(const char* path, uint64_t bytes);
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+  ~OutputFile();
+
+  /// What is not written reads as zeros.
+  void write_at(uint64_t offset, const void* data, size_t bytes);
+  void finish();
+
+ private:
+  std::string path_;
+  std::string partial_path_;
+  intptr_t handle_ = -1;
+};
+
+bool is_folder(const char* path) noexcept;
+bool exists(const char* path) noexcept;
+
+/// The names of the files in a folder, sorted. Throws INLAY_ERROR_IO.
+std::vector<std::string> files_of_folder(const char* path);
+
 /// Nanoseconds of a clock that never goes back; its zero is arbitrary. Any thread, allocates nothing.
 uint64_t monotonic_ns() noexcept;
 
 /// Processors that this process may run on, at least 1: its affinity mask where the system has one.
 unsigned usable_cpus() noexcept;
+
+/// Asks the system to let this process use the AMX tile registers, for good. False where it has no such
+/// registers, or refuses. Any thread, any number of times.
+bool request_amx() noexcept;
 
 }  // namespace inlay::platform

@@ -1,9 +1,13 @@
 #include "runtime/platform.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #if defined(__linux__)
@@ -12,6 +16,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <limits>
 #include <string>
 #include <system_error>
@@ -108,6 +113,114 @@ Mapping File::map() const {
   return {static_cast<const std::byte*>(base), size_};
 }
 
+namespace {
+
+/// Whether the open file is still what stands at the path: another program may have renamed it meanwhile.
+bool is_at_path(int handle, const char* path) {
+  struct stat open_file = {};
+  struct stat named = {};
+  return ::fstat(handle, &open_file) == 0 && ::stat(path, &named) == 0 && open_file.st_dev == named.st_dev &&
+         open_file.st_ino == named.st_ino;
+}
+
+std::string folder_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+/// Makes a rename in the folder last. Some systems cannot do this to a folder, and need not.
+void sync_folder(const std::string& path) {
+  const int folder = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return;
+  ::fsync(folder);
+  ::close(folder);
+}
+
+}  // namespace
+
+OutputFile::OutputFile(const char* path, uint64_t bytes) : path_(path), partial_path_(path_ + ".partial") {
+  if (is_folder(path)) throw Error(INLAY_ERROR_IO, path_ + ": is a folder, a file's name was expected");
+  const char* name = partial_path_.c_str();
+  const int handle = ::open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (handle < 0) fail(name, "cannot be made", errno);
+  const auto give_up = [&](const char* action, int error) {
+    ::close(handle);
+    fail(name, action, error);
+  };
+  if (::flock(handle, LOCK_EX | LOCK_NB) != 0) give_up("is being written by another program", errno);
+  if (!is_at_path(handle, name)) give_up("was replaced by another program", EAGAIN);
+  handle_ = handle;
+  // What a program that died has left behind must not count against the room there is.
+  const int cut = ::ftruncate(handle, 0);
+  struct statvfs disk = {};
+  if (cut == 0 && ::fstatvfs(handle, &disk) == 0) {
+    const uint64_t room = static_cast<uint64_t>(disk.f_bavail) * disk.f_frsize;
+    if (room < bytes) {
+      ::unlink(name);
+      ::close(handle);
+      throw Error(INLAY_ERROR_IO, path_ + ": needs " + std::to_string(bytes) + " bytes, the disk has " +
+                                      std::to_string(room) + " free");
+    }
+  }
+  if (cut != 0 || ::ftruncate(handle, static_cast<off_t>(bytes)) != 0) {
+    const int error = errno;
+    ::unlink(name);
+    give_up("cannot be made as large as needed", error);
+  }
+}
+
+OutputFile::~OutputFile() {
+  if (handle_ < 0) return;
+  ::unlink(partial_path_.c_str());
+  ::close(static_cast<int>(handle_));
+}
+
+void OutputFile::write_at(uint64_t offset, const void* data, size_t bytes) {
+  constexpr size_t kLargestWrite = size_t{1} << 30;
+  const auto* from = static_cast<const std::byte*>(data);
+  while (bytes > 0) {
+    const ssize_t put = ::pwrite(static_cast<int>(handle_), from, std::min(bytes, kLargestWrite),
+                                 static_cast<off_t>(offset));
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) fail(partial_path_.c_str(), "cannot be written", put == 0 ? ENOSPC : errno);
+    from += put;
+    offset += static_cast<uint64_t>(put);
+    bytes -= static_cast<size_t>(put);
+  }
+}
+
+void OutputFile::finish() {
+  const int handle = static_cast<int>(handle_);
+  if (::fsync(handle) != 0) fail(partial_path_.c_str(), "cannot be brought to disk", errno);
+  if (::rename(partial_path_.c_str(), path_.c_str()) != 0) fail(path_.c_str(), "cannot be given its name", errno);
+  handle_ = -1;
+  ::close(handle);
+  sync_folder(folder_of(path_));
+}
+
+bool is_folder(const char* path) noexcept {
+  struct stat status = {};
+  return ::stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+bool exists(const char* path) noexcept {
+  struct stat status = {};
+  return ::stat(path, &status) == 0;
+}
+
+std::vector<std::string> files_of_folder(const char* path) {
+  DIR* folder = ::opendir(path);
+  if (folder == nullptr) fail(path, "cannot be opened", errno);
+  std::vector<std::string> names;
+  while (const dirent* entry = ::readdir(folder)) {
+    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+  }
+  ::closedir(folder);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 uint64_t monotonic_ns() noexcept {
   timespec now = {};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
@@ -124,6 +237,17 @@ unsigned usable_cpus() noexcept {
   }
 #endif
   return static_cast<unsigned>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
+}
+
+bool request_amx() noexcept {
+#if defined(__linux__) && defined(__x86_64__)
+  // Linux, Documentation/arch/x86/xstate.rst.
+  constexpr long kRequestPermission = 0x1023;
+  constexpr long kTileData = 18;
+  return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
 }
 
 }  // namespace inlay::platform

@@ -61,7 +61,7 @@ inlay_memory_plan Session::plan(const ModelWeights& weights, const SessionShape&
 
 Session* Session::create(Model& model, const inlay_session_params& params) {
   const SessionShape session =
-      session_shape_of(params, model.shape(), model.info().context_length, model.device());
+      session_shape_of(params, model.shape(), model.info(), model.device());
   const DeviceBytes state = model.device().plan_state(model.shape(), session);
   const DeviceBytes scratch = model.device().plan_scratch(model.weights(), session);
   const uint64_t bytes = state_bytes(model.shape(), session, state);

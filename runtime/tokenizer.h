@@ -36,6 +36,15 @@ class Tokenizer {
   /// vocabulary contradicts itself, INLAY_ERROR_MEMORY_LIMIT where `memory` is too small.
   Tokenizer(const Vocabulary& vocabulary, const Counts& counts, std::span<std::byte> memory);
 
+  /// Takes tables that a tokenizer of the same counts was built into, aligned to 4 bytes; they are only read, and
+  /// have to outlive the tokenizer. Of `vocabulary` only the pre-tokenizer and the single tokens are used. Checks
+  /// everything that a later call relies on, in about a millisecond for 250,000 tokens. Throws
+  /// INLAY_ERROR_CORRUPT_FILE.
+  Tokenizer(const Vocabulary& vocabulary, const Counts& counts, const std::byte* tables, uint64_t table_bytes);
+
+  /// The layout and the meaning of the tables, which packages keep: it changes whenever one of them does.
+  static constexpr uint32_t kTablesVersion = 1;
+
   uint32_t size() const { return counts_.tokens; }
   /// Bytes of the longest token.
   uint32_t longest_token() const { return longest_token_; }
@@ -101,6 +110,10 @@ class Tokenizer {
   void read_tokens(const Vocabulary& vocabulary);
   void read_merges(const Vocabulary& vocabulary);
   void read_ends(const Vocabulary& vocabulary);
+  void check_tokens() const;
+  void check_slots() const;
+  void check_bytes() const;
+  void note_token(uint32_t token);
   void add_token(uint32_t token);
   void add_merge(const Merge& merge);
   const Merge* find_merge(uint32_t left, uint32_t right) const;

@@ -154,31 +154,40 @@ void Tokenizer::read_tokens(const Vocabulary& vocabulary) {
       offset += static_cast<uint32_t>(text.copy(text_ + offset, text.size()));
     }
     text_offsets_[token + 1] = offset;
-    const std::string_view bytes = token_bytes(static_cast<int32_t>(token));
-    longest_token_ = std::max(longest_token_, static_cast<uint32_t>(bytes.size()));
     if (is_special(type)) specials_[special++] = token;
-    if (is_special(type) && !bytes.empty()) {
-      special_openers_[static_cast<uint8_t>(bytes[0])] |=
-          type == TokenType::kControl ? kControlBit : kUserDefinedBit;
-    }
-    if (type == TokenType::kNormal && bytes.size() == 1) {
-      uint32_t& byte_token = byte_tokens_[static_cast<uint8_t>(bytes[0])];
-      byte_token = std::min(byte_token, token);
-    }
+    note_token(token);
     add_token(token);
     ++token;
   }
-  for (size_t byte = 0; byte < byte_tokens_.size(); ++byte) {
-    if (byte_tokens_[byte] == kNone) {
-      corrupt("tokenizer.ggml.tokens: byte " + std::to_string(byte) +
-              " has no token, expected one for each byte");
-    }
-  }
+  check_bytes();
   std::sort(specials_, specials_ + counts_.specials, [this](uint32_t a, uint32_t b) {
     const std::string_view left = token_bytes(static_cast<int32_t>(a)),
                            right = token_bytes(static_cast<int32_t>(b));
     return left != right ? left < right : a < b;
   });
+}
+
+/// What is kept beside the tables.
+void Tokenizer::note_token(uint32_t token) {
+  const std::string_view bytes = token_bytes(static_cast<int32_t>(token));
+  const TokenType type = types_[token];
+  longest_token_ = std::max(longest_token_, static_cast<uint32_t>(bytes.size()));
+  if (is_special(type) && !bytes.empty()) {
+    special_openers_[static_cast<uint8_t>(bytes[0])] |= type == TokenType::kControl ? kControlBit : kUserDefinedBit;
+  }
+  if (type == TokenType::kNormal && bytes.size() == 1) {
+    uint32_t& byte_token = byte_tokens_[static_cast<uint8_t>(bytes[0])];
+    byte_token = std::min(byte_token, token);
+  }
+}
+
+void Tokenizer::check_bytes() const {
+  for (size_t byte = 0; byte < byte_tokens_.size(); ++byte) {
+    if (byte_tokens_[byte] == kNone) {
+      corrupt("the tokenizer's tokens: byte " + std::to_string(byte) +
+              " has no token, expected one for each byte");
+    }
+  }
 }
 
 void Tokenizer::read_merges(const Vocabulary& vocabulary) {
@@ -208,6 +217,53 @@ void Tokenizer::read_merges(const Vocabulary& vocabulary) {
     add_merge(merge);
     ++rank;
   }
+}
+
+Tokenizer::Tokenizer(const Vocabulary& vocabulary, const Counts& counts, const std::byte* tables,
+                     uint64_t table_bytes)
+    : Tokenizer(counts) {
+  // A layout places what can be written; these tables are only read from here on.
+  Layout layout(const_cast<std::byte*>(tables), table_bytes);
+  if (counts.tokens > INT32_MAX || counts.merges > INT32_MAX || lay_out(layout) != table_bytes) {
+    corrupt("the tokenizer's tables: " + std::to_string(table_bytes) + " bytes do not agree with their counts");
+  }
+  const std::optional<PreTokenizer> pre_tokenizer = pre_tokenizer_of(vocabulary.pre_tokenizer);
+  if (!pre_tokenizer) corrupt("the tokenizer's pre-tokenizer is unknown");
+  pre_tokenizer_ = *pre_tokenizer;
+  check_tokens();
+  check_slots();
+  byte_tokens_.fill(kNone);
+  for (uint32_t token = 0; token < counts_.tokens; ++token) note_token(token);
+  check_bytes();
+  read_ends(vocabulary);
+}
+
+void Tokenizer::check_tokens() const {
+  bool good = text_offsets_[0] == 0 && text_offsets_[counts_.tokens] == counts_.text_bytes;
+  for (uint32_t i = 0; i < counts_.tokens; ++i) {
+    const auto type = static_cast<uint8_t>(types_[i]);
+    good &= text_offsets_[i] <= text_offsets_[i + 1];
+    good &= type >= 1 && type <= 6;
+  }
+  for (uint32_t i = 0; i < counts_.specials; ++i) good &= specials_[i] < counts_.tokens;
+  if (!good) corrupt("the tokenizer's tables: a token lies outside the text, or is of no type");
+}
+
+/// Every entry is in range, and each table has an empty slot, at which a search ends.
+void Tokenizer::check_slots() const {
+  bool good = true;
+  bool empty_token = false;
+  bool empty_merge = false;
+  for (uint32_t i = 0; i < token_slot_count_; ++i) {
+    good &= token_slots_[i] < counts_.tokens || token_slots_[i] == kNone;
+    empty_token |= token_slots_[i] == kNone;
+  }
+  for (uint32_t i = 0; i < merge_slot_count_; ++i) {
+    const Merge& merge = merge_slots_[i];
+    good &= merge.merged < counts_.tokens || merge.left == kNone;
+    empty_merge |= merge.left == kNone;
+  }
+  if (!good || !empty_token || !empty_merge) corrupt("the tokenizer's tables: a slot holds what is no token");
 }
 
 void Tokenizer::read_ends(const Vocabulary& vocabulary) {

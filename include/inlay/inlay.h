@@ -193,7 +193,7 @@ typedef struct inlay_io {
 /* Where a file comes from: exactly one of path, data and io. */
 typedef struct inlay_source {
   uint32_t struct_size;
-  const char *path;   /* of a GGUF file; of a split file, its first part */
+  const char *path;   /* of a GGUF file (of a split one, its first part) or of a package */
   const void *data;   /* a whole file in memory, any alignment; must outlive the model */
   uint64_t data_size; /* bytes at data */
   const inlay_io *io; /* copied */
@@ -229,9 +229,10 @@ typedef struct inlay_model_info {
   uint32_t has_weights;        /* 0: only metadata, a tokenizer for example */
   uint32_t has_tokenizer;
   const char *chat_template;   /* the file's template, zero terminated; "" where it has none */
+  int32_t kv_type;             /* the inlay_kv_type that INLAY_KV_DEFAULT means for this model */
 } inlay_model_info;
 #define INLAY_MODEL_INFO_INIT \
-  {sizeof(inlay_model_info), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL}
+  {sizeof(inlay_model_info), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0}
 INLAY_API inlay_status inlay_file_get_info(const inlay_file *file, inlay_model_info *out_info);
 
 /* One tensor as the file has it. */
@@ -293,6 +294,31 @@ INLAY_API inlay_status inlay_model_get_info(const inlay_model *model, inlay_mode
 INLAY_API inlay_status inlay_model_plan(const inlay_model *model, const inlay_session_params *params,
                                         inlay_memory_plan *out_plan);
 
+/* Makes a package (.inlay) of a model in any form: a GGUF file, another package, or a checkpoint as it is
+ * published, a folder of config.json, safetensors and a tokenizer. A package opens at once, needs no other file,
+ * and can be checked. */
+typedef struct inlay_pack_params {
+  uint32_t struct_size;
+  const char *quantisation; /* null: every tensor as it is; else "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q2_k",
+                               "fp8" or "nvfp4" */
+  const char *imatrix;      /* path of an importance matrix in llama.cpp's GGUF form, for the K types; null: none */
+  inlay_progress_fn progress;
+  void *progress_user_data;
+} inlay_pack_params;
+#define INLAY_PACK_PARAMS_INIT {sizeof(inlay_pack_params), NULL, NULL, NULL, NULL}
+
+/* Writes the package `output` from the file or folder `input`; params may be null. Runs on the runtime's
+ * threads; takes a few tens of megabytes and the tokenizer's size of the runtime's memory. The package is
+ * written beside its place, as OUTPUT.partial, and takes it when it is whole and on disk: after an error the
+ * output is absent or what it was before, and what a killed program leaves the next call replaces.
+ * INLAY_ERROR_IO where the disk is too small, said before anything is written. */
+INLAY_API inlay_status inlay_pack(inlay_runtime *runtime, const char *input, const char *output,
+                                  const inlay_pack_params *params);
+
+/* Reads all of a package and compares it with its checksums. INLAY_ERROR_CORRUPT_FILE, with words that name the
+ * tensor, where they differ; INLAY_ERROR_UNSUPPORTED for a file of another format, which has none. */
+INLAY_API inlay_status inlay_file_verify(const inlay_file *file, inlay_progress_fn progress, void *user_data);
+
 /* ---------------------------------------------------------------------------------------------------- */
 /* 4. Tokenizer                                                                                         */
 /* ---------------------------------------------------------------------------------------------------- */
@@ -339,7 +365,12 @@ INLAY_API int32_t inlay_tokenizer_find(const inlay_tokenizer *tokenizer, const c
 
 typedef struct inlay_session inlay_session;
 
-typedef enum inlay_kv_type { INLAY_KV_F16 = 0, INLAY_KV_FP8 = 1, INLAY_KV_Q8 = 2 } inlay_kv_type;
+typedef enum inlay_kv_type {
+  INLAY_KV_DEFAULT = 0, /* what the model asks for; F16 where it asks for nothing */
+  INLAY_KV_F16 = 1,
+  INLAY_KV_FP8 = 2,
+  INLAY_KV_Q8 = 3
+} inlay_kv_type;
 
 #define INLAY_MAX_WIDTH 8u /* tokens of one verify, the certain one included */
 
