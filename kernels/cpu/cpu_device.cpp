@@ -31,7 +31,7 @@ uint64_t sum_words(const uint64_t* words, size_t count) {
 
 const Ops& choose_ops(std::string_view kernels) {
 #if defined(__x86_64__) || defined(_M_X64)
-  if (kernels == "avx512" || kernels == "amx") return kAvx512Ops;
+  if (kernels.starts_with("avx512") || kernels == "amx") return kAvx512Ops;
   if (kernels == "avx2") return kAvx2Ops;
 #endif
   (void)kernels;
@@ -39,11 +39,15 @@ const Ops& choose_ops(std::string_view kernels) {
 }
 
 const MatmulKernels& choose_kernels(std::string_view wanted) {
-  const auto kernels = available_kernels(detect_cpu_features());
+  CpuFeatures features = detect_cpu_features();
+  features.amx_bf16 = features.amx_bf16 && platform::request_amx();
+  const auto kernels = available_kernels(features);
   if (wanted.empty()) return *kernels.front();
   std::string names;
   for (const MatmulKernels* candidate : kernels) {
-    if (candidate->name == wanted) return *candidate;
+    // "avx512" and "neon" mean the best of their kind: names may say more behind a dash.
+    const std::string_view name = candidate->name;
+    if (name.substr(0, name.find('-')) == wanted || name == wanted) return *candidate;
     names += names.empty() ? "" : ", ";
     names += candidate->name;
   }
@@ -88,13 +92,15 @@ class CpuDevice final : public Device {
   DeviceBytes plan_state(const ModelShape& shape, const SessionShape& session) const override {
     Layout layout;
     layout.take<CpuState>(1);
-    CpuState{}.lay_out(shape, session, layout);
+    CpuState state;
+    state.lay_out(shape, session, layout);
     return {layout.bytes(), 0};
   }
   DeviceBytes plan_scratch(const ModelWeights& weights, const SessionShape& session) const override {
     Layout layout;
     layout.take<CpuScratch>(1);
-    CpuScratch{}.lay_out(weights, session, pool_.threads(), matmul_.wide_scratch_bytes, layout);
+    CpuScratch scratch;
+    scratch.lay_out(weights, session, pool_.threads(), matmul_.wide_scratch_bytes, layout);
     return {layout.bytes(), 0};
   }
 

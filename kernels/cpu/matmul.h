@@ -41,7 +41,7 @@ struct MatmulArguments {
   WeightMatrix weights;
   uint32_t n_begin;  // the range of W's rows to do; n_begin a multiple of kOutputGranule,
   uint32_t n_end;    // n_end too, unless it is weights.rows
-  const float* x;    // [rows][columns], row r at x + r * x_stride: float weights are multiplied with it exactly
+  const float* x;  // [rows][columns], row r at x + r * x_stride: float weights are multiplied with it exactly
   size_t x_stride;
   const void* prepared;  // all `rows` rows, prepared by the same kernels for narrow or for wide, as called
   uint32_t rows;

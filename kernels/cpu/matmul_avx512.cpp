@@ -38,7 +38,8 @@ INLAY_INLINE __m512i odd_codes(__m512i codes) {
 template <size_t kBegin, size_t kEnd>
 INLAY_INLINE void prefetch(const std::byte* from) {
   INLAY_UNROLL
-  for (size_t i = kBegin; i < kEnd; ++i) _mm_prefetch(reinterpret_cast<const char*>(from + 64 * i), _MM_HINT_T0);
+  for (size_t i = kBegin; i < kEnd; ++i)
+    _mm_prefetch(reinterpret_cast<const char*>(from + 64 * i), _MM_HINT_T0);
 }
 
 /// One step of 64 columns for all rows, and a quarter of the `kLines` cache lines to fetch.
@@ -61,7 +62,7 @@ INLAY_INLINE void multiply_step(const Weights& weights, const std::byte* next,
 }
 
 template <TensorType T>
-inline constexpr size_t kChunkBytes = kChunkColumns / traits(T).block_elements * traits(T).block_bytes;
+inline constexpr size_t kChunkBytes = kChunkColumns / traits(T).block_elements* traits(T).block_bytes;
 
 /// Adds a chunk of one row of W, times a chunk of each row of X, to `totals`; fetches the bytes at `next`.
 template <TensorType T, int kRows>
@@ -142,8 +143,8 @@ void narrow_blocks(const MatmulArguments& a) {
 /// Adds the products of `columns` columns, those of even and of odd groups of 16 apart; fetches the as many
 /// weights at `next`.
 template <TensorType T, int kRows>
-INLAY_INLINE void multiply_floats(const std::byte* w, const std::byte* next, const float* x, size_t x_stride, uint32_t columns,
-                                  __m512 (&even)[kRows], __m512 (&odd)[kRows]) {
+INLAY_INLINE void multiply_floats(const std::byte* w, const std::byte* next, const float* x, size_t x_stride,
+                                  uint32_t columns, __m512 (&even)[kRows], __m512 (&odd)[kRows]) {
   constexpr size_t kBytes = traits(T).block_bytes;
   uint32_t k = 0;
   for (; k + 32 <= columns; k += 32) {
@@ -210,11 +211,12 @@ void narrow(const MatmulArguments& a) {
 
 using NarrowFunction = void (*)(const MatmulArguments&);
 
-#define INLAY_NARROW_ROWS(name, number, elements, bytes)                                               \
-  {narrow<TensorType::name, 1>, narrow<TensorType::name, 2>, narrow<TensorType::name, 3>,              \
-   narrow<TensorType::name, 4>, narrow<TensorType::name, 5>, narrow<TensorType::name, 6>,              \
+#define INLAY_NARROW_ROWS(name, number, elements, bytes)                                  \
+  {narrow<TensorType::name, 1>, narrow<TensorType::name, 2>, narrow<TensorType::name, 3>, \
+   narrow<TensorType::name, 4>, narrow<TensorType::name, 5>, narrow<TensorType::name, 6>, \
    narrow<TensorType::name, 7>, narrow<TensorType::name, 8>},
-constexpr NarrowFunction kNarrow[kTensorTypeCount][kMaxNarrowRows] = {INLAY_FOR_EACH_TENSOR_TYPE(INLAY_NARROW_ROWS)};
+constexpr NarrowFunction kNarrow[kTensorTypeCount][kMaxNarrowRows] = {
+    INLAY_FOR_EACH_TENSOR_TYPE(INLAY_NARROW_ROWS)};
 #undef INLAY_NARROW_ROWS
 
 /// Codes, sums and scale of the (up to) 256 columns at `x`.
@@ -231,16 +233,16 @@ void prepare_chunk(const float* x, uint32_t columns, ActivationChunk& chunk) {
     magnitude = _mm512_max_epi32(magnitude, bits);
   }
   // Compared as integers, magnitudes order as floats do, with infinities and NaNs last.
-  const __m512 largest = _mm512_set1_ps(_mm_cvtss_f32(
-      _mm_castsi128_ps(_mm_cvtsi32_si128(_mm512_reduce_max_epi32(magnitude)))));
+  const __m512 largest =
+      _mm512_set1_ps(_mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(_mm512_reduce_max_epi32(magnitude)))));
   const float amax = _mm512_cvtss_f32(largest);
   const bool finite = amax < __builtin_inff();
   const bool tiny = amax < 0x1p-100f;
   const float inverse = finite && !tiny ? 32767.0f / amax : 0.0f;
   chunk.scale = !finite ? __builtin_nanf("") : tiny ? 0.0f : amax / 32767.0f;
 
-  const __m512i evens = _mm512_set_epi16(62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34, 32, 30, 28,
-                                         26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  const __m512i evens = _mm512_set_epi16(62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34, 32, 30,
+                                         28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
   const __m512i odds = _mm512_or_si512(evens, _mm512_set1_epi16(1));
   int32_t sums[kVectors];
   for (int step = 0; step < kVectors / 4; ++step) {
@@ -278,8 +280,6 @@ void prepare_narrow_avx512(const float* x, size_t stride, uint32_t row_begin, ui
   }
 }
 
-void narrow_avx512(const MatmulArguments& a) {
-  kNarrow[static_cast<int>(a.weights.type)][a.rows - 1](a);
-}
+void narrow_avx512(const MatmulArguments& a) { kNarrow[static_cast<int>(a.weights.type)][a.rows - 1](a); }
 
 }  // namespace inlay::cpu

@@ -45,8 +45,9 @@ INLAY_INLINE __m512i duplicate_two_16_bytes(const void* first, const void* secon
 
 /// A value for each 128-bit part.
 INLAY_INLINE __m512i each_part(uint64_t part0, uint64_t part1, uint64_t part2, uint64_t part3) {
-  return _mm512_set_epi64(static_cast<int64_t>(part3), static_cast<int64_t>(part3), static_cast<int64_t>(part2),
-                          static_cast<int64_t>(part2), static_cast<int64_t>(part1), static_cast<int64_t>(part1),
+  return _mm512_set_epi64(static_cast<int64_t>(part3), static_cast<int64_t>(part3),
+                          static_cast<int64_t>(part2), static_cast<int64_t>(part2),
+                          static_cast<int64_t>(part1), static_cast<int64_t>(part1),
                           static_cast<int64_t>(part0), static_cast<int64_t>(part0));
 }
 
@@ -84,7 +85,9 @@ INLAY_INLINE __m512 spread_each32(__m512 groups) {
 }
 
 INLAY_INLINE __m512 bytes_to_floats(__m128i bytes) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)); }
-INLAY_INLINE __m512 signed_bytes_to_floats(__m128i bytes) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)); }
+INLAY_INLINE __m512 signed_bytes_to_floats(__m128i bytes) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+}
 
 INLAY_INLINE __m512 broadcast_half(const StoredHalf& half) {
   return _mm512_cvtph_ps(_mm256_set1_epi16(load_bytes<int16_t>(&half)));
@@ -106,9 +109,7 @@ INLAY_INLINE __m512 halves_of_blocks(const uint8_t* from) {
 }
 
 /// 1 for groups of low nibbles, 1/16 for groups of high ones, of 16 weights each.
-INLAY_INLINE __m512 nibble_units() {
-  return _mm512_castsi512_ps(_mm512_set1_epi64(0x3D8000003F800000));
-}
+INLAY_INLINE __m512 nibble_units() { return _mm512_castsi512_ps(_mm512_set1_epi64(0x3D8000003F800000)); }
 
 template <TensorType T>
 struct Unpack;
@@ -185,7 +186,8 @@ struct Unpack<TensorType::Q5_0> {
   INLAY_INLINE __m512i codes() const {
     const Block& first = blocks[2 * S];
     const Block& second = blocks[2 * S + 1];
-    return set_fifth_bits(alternate_nibbles(duplicate_two_16_bytes(first.qs, second.qs)), first.qh, second.qh);
+    return set_fifth_bits(alternate_nibbles(duplicate_two_16_bytes(first.qs, second.qs)), first.qh,
+                          second.qh);
   }
   template <int S>
   INLAY_INLINE __m512 scales() const {
@@ -209,7 +211,8 @@ struct Unpack<TensorType::Q5_1> {
   INLAY_INLINE __m512i codes() const {
     const Block& first = blocks[2 * S];
     const Block& second = blocks[2 * S + 1];
-    return set_fifth_bits(alternate_nibbles(duplicate_two_16_bytes(first.qs, second.qs)), first.qh, second.qh);
+    return set_fifth_bits(alternate_nibbles(duplicate_two_16_bytes(first.qs, second.qs)), first.qh,
+                          second.qh);
   }
   template <int S>
   INLAY_INLINE __m512 scales() const {
@@ -317,8 +320,8 @@ struct Unpack<TensorType::NVFP4> {
   template <int S>
   INLAY_INLINE __m512i codes() const {
     const __m256i qs = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(blocks[S].qs));
-    const __m512i twice = _mm512_permutexvar_epi64(_mm512_set_epi64(3, 3, 2, 2, 1, 1, 0, 0),
-                                                   _mm512_castsi256_si512(qs));
+    const __m512i twice =
+        _mm512_permutexvar_epi64(_mm512_set_epi64(3, 3, 2, 2, 1, 1, 0, 0), _mm512_castsi256_si512(qs));
     const __m512i shifted = _mm512_srlv_epi64(twice, _mm512_set_epi64(4, 0, 4, 0, 4, 0, 4, 0));
     return look_up(kDoubledE2M1Values, _mm512_and_si512(shifted, _mm512_set1_epi8(15)));
   }
@@ -339,7 +342,8 @@ struct Unpack<TensorType::Q2_K> {
   __m512 group_minimums;
 
   INLAY_INLINE explicit Unpack(const std::byte* from) : block(*reinterpret_cast<const BlockQ2_K*>(from)) {
-    const __m512i pairs = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block.scales)));
+    const __m512i pairs =
+        _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block.scales)));
     const __m512 s = _mm512_cvtepi32_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(15)));
     const __m512 m = _mm512_cvtepi32_ps(_mm512_srli_epi32(pairs, 4));
     group_scales = _mm512_mul_ps(s, broadcast_half(block.d));
@@ -372,8 +376,8 @@ struct Unpack<TensorType::Q3_K> {
     const uint32_t c = load_bytes<uint32_t>(block.scales + 8);
     constexpr uint32_t kLow = 0x0F0F0F0F;
     constexpr uint32_t kHigh = 0x30303030;
-    const uint64_t first = ((a & kLow) | ((c << 4) & kHigh)) |
-                           static_cast<uint64_t>((b & kLow) | ((c << 2) & kHigh)) << 32;
+    const uint64_t first =
+        ((a & kLow) | ((c << 4) & kHigh)) | static_cast<uint64_t>((b & kLow) | ((c << 2) & kHigh)) << 32;
     const uint64_t second = (((a >> 4) & kLow) | (c & kHigh)) |
                             static_cast<uint64_t>(((b >> 4) & kLow) | ((c >> 2) & kHigh)) << 32;
     const __m128i codes = _mm_set_epi64x(static_cast<int64_t>(second), static_cast<int64_t>(first));
@@ -403,7 +407,8 @@ INLAY_INLINE __m512 six_bit_scales(const StoredHalf* d_and_dmin, const uint8_t* 
   const uint32_t a = load_bytes<uint32_t>(scales);
   const uint32_t b = load_bytes<uint32_t>(scales + 4);
   const uint32_t c = load_bytes<uint32_t>(scales + 8);
-  const uint64_t s = (a & 0x3F3F3F3F) | static_cast<uint64_t>((c & 0x0F0F0F0F) | ((a >> 2) & 0x30303030)) << 32;
+  const uint64_t s = (a & 0x3F3F3F3F) | static_cast<uint64_t>((c & 0x0F0F0F0F) | ((a >> 2) & 0x30303030))
+                                            << 32;
   const uint64_t m =
       (b & 0x3F3F3F3F) | static_cast<uint64_t>(((c >> 4) & 0x0F0F0F0F) | ((b >> 2) & 0x30303030)) << 32;
   const __m512 codes = bytes_to_floats(_mm_set_epi64x(static_cast<int64_t>(m), static_cast<int64_t>(s)));
@@ -429,7 +434,8 @@ struct Unpack<TensorType::Q4_K> {
   template <int S>
   INLAY_INLINE __m512 scales() const {
     // The odd groups are high nibbles. Lanes 8..15 are minimums and stay as they are.
-    const __m512 units = _mm512_set_ps(1, 1, 1, 1, 1, 1, 1, 1, 0.0625f, 1, 0.0625f, 1, 0.0625f, 1, 0.0625f, 1);
+    const __m512 units =
+        _mm512_set_ps(1, 1, 1, 1, 1, 1, 1, 1, 0.0625f, 1, 0.0625f, 1, 0.0625f, 1, 0.0625f, 1);
     return spread_each32<S>(_mm512_mul_ps(groups, units));
   }
   INLAY_INLINE __m512 minimums() const { return groups; }

@@ -21,7 +21,8 @@ void wide_avx512(const MatmulArguments& a) {
   }
 }
 
-const MatmulKernels kAvx512Matmul = {"avx512",      prepare_narrow_avx512, prepare_nothing,
-                                     narrow_avx512, wide_avx512,           kWideScratchBytes<FloatArithmetic>};
+const MatmulKernels kAvx512Matmul = {"avx512",        prepare_narrow_avx512,
+                                     prepare_nothing, narrow_avx512,
+                                     wide_avx512,     kWideScratchBytes<FloatArithmetic>};
 
 }  // namespace inlay::cpu

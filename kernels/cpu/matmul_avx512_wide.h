@@ -15,9 +15,9 @@
 namespace inlay::cpu {
 namespace {
 
-inline constexpr uint32_t kPanelVectors = 4;               // of 16 rows of W
+inline constexpr uint32_t kPanelVectors = 4;  // of 16 rows of W
 inline constexpr uint32_t kPanelRows = 16 * kPanelVectors;
-inline constexpr uint32_t kTileRows = 6;                   // of X: 24 sums and 4 weights stay in registers
+inline constexpr uint32_t kTileRows = 6;  // of X: 24 sums and 4 weights stay in registers
 
 /// 16 x 16: vector i's lane j becomes vector j's lane i.
 INLAY_INLINE void transpose(__m512i (&v)[16]) {
@@ -92,7 +92,7 @@ template <typename Arithmetic>
 inline constexpr size_t kPanelVectorBytes = kChunkColumns / Arithmetic::kColumnsPerElement * 64;
 
 template <typename Arithmetic>
-inline constexpr size_t kWideScratchBytes = kPanelVectors * kPanelVectorBytes<Arithmetic>;
+inline constexpr size_t kWideScratchBytes = kPanelVectors* kPanelVectorBytes<Arithmetic>;
 
 /// Decodes step S of 16 rows (fewer: the others become zeros) into a panel of 16 rows.
 template <int S, typename Arithmetic, typename Weights>
@@ -156,12 +156,12 @@ struct Tile {
   const std::byte* x;  // kRows rows of activations, at the panel's first column
   size_t x_stride;     // bytes
   const std::byte* panel;
-  uint32_t elements;   // of the panel, along its columns
+  uint32_t elements;  // of the panel, along its columns
   float* out;
   size_t out_stride;
-  uint32_t n;          // outputs, at most 16 kVectors
-  bool first;          // panel of columns: `out` holds nothing yet
-  bool last;           // apply `scale`
+  uint32_t n;  // outputs, at most 16 kVectors
+  bool first;  // panel of columns: `out` holds nothing yet
+  bool last;   // apply `scale`
   float scale;
 };
 
@@ -181,7 +181,8 @@ void multiply_tile(const Tile& tile) {
   for (uint32_t i = 0; i < tile.elements; ++i) {
     INLAY_UNROLL
     for (uint32_t row = 0; row < kRows; ++row) {
-      const __m512 x = Arithmetic::broadcast(reinterpret_cast<const Activation*>(tile.x + row * tile.x_stride) + i);
+      const __m512 x =
+          Arithmetic::broadcast(reinterpret_cast<const Activation*>(tile.x + row * tile.x_stride) + i);
       INLAY_UNROLL
       for (uint32_t v = 0; v < kVectors; ++v) {
         const std::byte* weights = tile.panel + v * kPanelVectorBytes<Arithmetic> + i * 64;
@@ -228,15 +229,16 @@ void multiply_panel(Tile tile, uint32_t rows) {
   }
 }
 
-/// Decodes the panel of W's rows [n, n + count) and columns [k, k + columns).
+/// Decodes the panel of W's rows [n, n + count) and columns [k, k + columns); each 16 rows begin
+/// `vector_stride` bytes behind the 16 before.
 template <typename Arithmetic, TensorType T>
-void decode(const MatmulArguments& a, uint32_t n, uint32_t count, uint32_t k, uint32_t columns) {
+void decode(const WeightMatrix& weights, uint32_t n, uint32_t count, uint32_t k, uint32_t columns,
+            std::byte* panel, size_t vector_stride) {
   constexpr TensorTypeTraits kType = traits(T);
-  const size_t w_stride = static_cast<size_t>(a.weights.columns / kType.block_elements) * kType.block_bytes;
-  const std::byte* w = a.weights.data + n * w_stride + k / kType.block_elements * kType.block_bytes;
-  for (uint32_t v = 0; 16 * v < count; ++v, w += 16 * w_stride) {
-    const uint32_t rows = count - 16 * v < 16 ? count - 16 * v : 16;
-    std::byte* panel = a.scratch + v * kPanelVectorBytes<Arithmetic>;
+  const size_t w_stride = static_cast<size_t>(weights.columns / kType.block_elements) * kType.block_bytes;
+  const std::byte* w = weights.data + n * w_stride + k / kType.block_elements * kType.block_bytes;
+  for (uint32_t done = 0; done < count; done += 16, w += 16 * w_stride, panel += vector_stride) {
+    const uint32_t rows = count - done < 16 ? count - done : 16;
     if constexpr (is_float(T)) {
       decode_float_panel<T>(w, w_stride, rows, columns, panel);
     } else if (columns == kChunkColumns) {
@@ -246,7 +248,8 @@ void decode(const MatmulArguments& a, uint32_t n, uint32_t count, uint32_t k, ui
       constexpr size_t kChunkBytes = kChunkColumns / kType.block_elements * kType.block_bytes;
       std::byte tail[16 * kChunkBytes] = {};
       const size_t bytes = columns / kType.block_elements * kType.block_bytes;
-      for (uint32_t row = 0; row < rows; ++row) std::memcpy(tail + row * kChunkBytes, w + row * w_stride, bytes);
+      for (uint32_t row = 0; row < rows; ++row)
+        std::memcpy(tail + row * kChunkBytes, w + row * w_stride, bytes);
       decode_panel<Arithmetic, T>(tail, kChunkBytes, rows, panel);
     }
   }
@@ -261,7 +264,7 @@ void multiply_wide(const MatmulArguments& a, const std::byte* x, size_t x_stride
     for (uint32_t k = 0; k < a.weights.columns; k += kChunkColumns) {
       const uint32_t left = a.weights.columns - k;
       const uint32_t columns = left < kChunkColumns ? left : kChunkColumns;
-      decode<Arithmetic, T>(a, n, count, k, columns);
+      decode<Arithmetic, T>(a.weights, n, count, k, columns, a.scratch, kPanelVectorBytes<Arithmetic>);
       const Tile tile = {.x = x + k / kPerElement * sizeof(typename Arithmetic::Activation),
                          .x_stride = x_stride,
                          .panel = a.scratch,

@@ -42,10 +42,17 @@ struct ActivationChunk {
 
 inline constexpr size_t kActivationChunkBytes = sizeof(ActivationChunk);
 
-static constexpr uint32_t chunk_count(uint32_t columns) { return (columns + kChunkColumns - 1) / kChunkColumns; }
+static constexpr uint32_t chunk_count(uint32_t columns) {
+  return (columns + kChunkColumns - 1) / kChunkColumns;
+}
 
-/// Bytes from one prepared row to the next.
-static constexpr size_t prepared_stride(uint32_t columns) { return chunk_count(columns) * kActivationChunkBytes; }
+/// Wide activations are prepared for whole groups of this many rows; what is in the absent ones is not used.
+inline constexpr uint32_t kPreparedRowGroup = 16;
+
+/// Bytes from one row prepared for `narrow` to the next; no kernels take more for a row of `wide`.
+static constexpr size_t prepared_stride(uint32_t columns) {
+  return chunk_count(columns) * kActivationChunkBytes;
+}
 
 static constexpr bool is_float(TensorType type) {
   return type == TensorType::F32 || type == TensorType::F16 || type == TensorType::BF16;
@@ -53,14 +60,30 @@ static constexpr bool is_float(TensorType type) {
 
 extern const MatmulKernels kScalarMatmul;
 #if defined(__x86_64__) || defined(_M_X64)
+extern const MatmulKernels kAvx2Matmul;
 extern const MatmulKernels kAvx512Matmul;
 extern const MatmulKernels kAvx512Bf16Matmul;
+extern const MatmulKernels kAmxMatmul;
+
+void prepare_narrow_avx2(const float* x, size_t stride, uint32_t row_begin, uint32_t row_end,
+                         uint32_t columns, void* prepared);
+void narrow_avx2(const MatmulArguments& arguments);
 
 // Parts of the AVX-512 kernels that the BF16 and AMX ones have in common with them.
 void prepare_narrow_avx512(const float* x, size_t stride, uint32_t row_begin, uint32_t row_end,
                            uint32_t columns, void* prepared);
 void narrow_avx512(const MatmulArguments& arguments);
 void wide_avx512(const MatmulArguments& arguments);
+void prepare_wide_bfloat16(const float* x, size_t stride, uint32_t row_begin, uint32_t row_end,
+                           uint32_t columns, void* prepared);
+#elif defined(__aarch64__) || defined(_M_ARM64)
+extern const MatmulKernels kNeonMatmul;
+extern const MatmulKernels kNeonDotMatmul;
+
+inline constexpr size_t kWideScratchBytesNeon = sizeof(float) * 16 * kChunkColumns;
+void prepare_wide_neon(const float* x, size_t stride, uint32_t row_begin, uint32_t row_end, uint32_t columns,
+                       void* prepared);
+void wide_neon(const MatmulArguments& arguments);
 #endif
 
 }  // namespace inlay::cpu
