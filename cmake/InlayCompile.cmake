@@ -5,10 +5,8 @@ else()
   # Contraction would make results depend on the compiler; kernels ask for fused operations explicitly.
   add_compile_options(
     "$<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra;-ffp-contract=off>")
-  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    # Vectors wider than the target's registers pass between functions of one file only: there is no ABI.
-    add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-Wno-psabi>")
-  endif()
+  # Vectors wider than the target's registers pass between functions of one file only: there is no ABI.
+  add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-Wno-psabi>")
   # GCC 12 sees overlapping copies in plain std::string concatenation (its bug 105651).
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
     add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>")

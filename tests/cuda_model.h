@@ -11,6 +11,7 @@
 #include "kernels/cuda/cuda_device.h"
 #include "runtime/error.h"
 #include "runtime/layout.h"
+#include "runtime/gguf_model.h"
 #include "runtime/model_reader.h"
 
 namespace inlay::test {
@@ -72,7 +73,7 @@ class DeviceModel {
 
  private:
   Device& device_;
-  GgufFile file_;
+  GgufModel file_;
   ModelShape shape_;
   std::vector<LayerWeights> layers_;
   ModelWeights weights_;

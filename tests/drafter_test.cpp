@@ -33,7 +33,8 @@ class OwnedLookup {
   LookupDrafter drafter;
 };
 
-/// The newest of the longest earlier occurrences, by trying all places; one past its end, 0 where there is none.
+/// The newest of the longest earlier occurrences, by trying all places; one past its end, 0 where there is
+/// none.
 size_t place_by_search(const std::vector<int32_t>& tokens) {
   size_t best = LookupDrafter::kNgram - 1;
   size_t place = 0;
@@ -81,7 +82,8 @@ TEST_CASE("lookup finds what followed the longest earlier occurrence, the newest
       REQUIRE(drafts.size() == 5);
       if (kinds < 8) continue;
       for (size_t k = 0; k < drafts.size(); ++k) {
-        const int32_t expected = place + k < tokens.size() ? tokens[place + k] : drafts[place + k - tokens.size()];
+        const int32_t expected =
+            place + k < tokens.size() ? tokens[place + k] : drafts[place + k - tokens.size()];
         REQUIRE(drafts[k] == expected);
       }
     }

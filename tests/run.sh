@@ -49,7 +49,7 @@ phase_tsan() { need_clang && suite tsan --label-exclude slow; }
 phase_cuda() { find_nvcc && suite cuda; }
 
 phase_aarch64() {
-  need g++-aarch64-linux-gnu qemu-user libutf8proc-dev:arm64
+  need g++-aarch64-linux-gnu qemu-user libutf8proc-dev:arm64 libstdc++6:arm64
   suite aarch64 --label-exclude slow
 }
 

@@ -1,5 +1,7 @@
 #include "tests/speculation.h"
 
+#include <doctest/doctest.h>
+
 #include <algorithm>
 #include <stdexcept>
 
@@ -18,37 +20,6 @@ uint64_t mixed(uint64_t x) {
 }
 
 }  // namespace
-
-LoadedModel::LoadedModel(const std::filesystem::path& path, uint32_t threads) {
-  inlay_runtime_params params = INLAY_RUNTIME_PARAMS_INIT;
-  params.threads = threads;
-  inlay_runtime* runtime = nullptr;
-  inlay_status status = inlay_runtime_create(&params, &runtime);
-  runtime_.reset(runtime);
-  if (status != INLAY_OK) give_up("runtime", status, "");
-  const std::string name = path.string();
-  inlay_source source = INLAY_SOURCE_INIT;
-  source.path = name.c_str();
-  inlay_model* model = nullptr;
-  status = inlay_model_open(runtime, &source, nullptr, &model);
-  model_.reset(model);
-  char words[512] = "";
-  inlay_runtime_message(runtime, words, sizeof words);
-  if (status != INLAY_OK) give_up(name, status, words);
-  inlay_model_get_info(model, &info_);
-}
-
-Handle<inlay_session> LoadedModel::session(uint32_t context, bool mtp) const {
-  inlay_session_params params = INLAY_SESSION_PARAMS_INIT;
-  params.context_length = context;
-  params.mtp = mtp ? 1 : 0;
-  inlay_session* session = nullptr;
-  const inlay_status status = inlay_session_create(model_.get(), &params, &session);
-  char words[512] = "";
-  inlay_runtime_message(runtime_.get(), words, sizeof words);
-  if (status != INLAY_OK) give_up("session", status, words);
-  return Handle<inlay_session>(session);
-}
 
 std::vector<Drafting> all_draftings(bool mtp) {
   std::vector<Drafting> all = {
@@ -72,11 +43,11 @@ std::vector<Drafting> all_draftings(bool mtp) {
   return all;
 }
 
-Generation generate(const LoadedModel& model, const Wish& wish, const Drafting& drafting,
+Generation generate(const OpenModel& model, const Wish& wish, const Drafting& drafting,
                     std::span<const int32_t> truth) {
   const bool mtp = drafting.kind == INLAY_DRAFT_MTP || drafting.kind == INLAY_DRAFT_LOOKUP_MTP;
-  const Handle<inlay_session> session = model.session(wish.context, mtp);
-  const auto vocabulary = static_cast<int32_t>(model.info().vocabulary_size);
+  const Handle<inlay_session> session = model.session(session_params(wish.context, mtp));
+  const auto vocabulary = static_cast<int32_t>(model.vocabulary());
   GuessingDrafter drafter(drafting.guesses, vocabulary, truth, wish.sampler.seed + wish.prompt.size());
   const inlay_drafter table = drafter.table();
   inlay_generator_params params = INLAY_GENERATOR_PARAMS_INIT;
@@ -90,7 +61,8 @@ Generation generate(const LoadedModel& model, const Wish& wish, const Drafting& 
   inlay_generator* made = nullptr;
   inlay_status status = inlay_generator_create(session.get(), &params, &made);
   const Handle<inlay_generator> generator(made);
-  if (status == INLAY_OK) status = inlay_generator_prompt_tokens(made, wish.prompt.data(), wish.prompt.size());
+  if (status == INLAY_OK)
+    status = inlay_generator_prompt_tokens(made, wish.prompt.data(), wish.prompt.size());
   Generation result;
   while (status >= INLAY_OK && status != INLAY_END) {
     inlay_output output = INLAY_OUTPUT_INIT;
@@ -100,29 +72,28 @@ Generation generate(const LoadedModel& model, const Wish& wish, const Drafting& 
     result.stop = output.stop;
     if (status == INLAY_ERROR_CALLBACK && drafting.guesses == Guesses::kFailing) status = INLAY_OK;
   }
-  char words[512] = "";
-  inlay_generator_message(made, words, sizeof words);
-  if (status != INLAY_END) give_up("generate, " + drafting.name, status, words);
+  if (status != INLAY_END) {
+    give_up("generate, " + drafting.name, status,
+            made == nullptr ? message_of(model.runtime()) : message_of(made));
+  }
   inlay_generator_get_stats(made, &result.stats);
   const int32_t* fed = inlay_session_tokens(session.get());
   result.timeline.assign(fed, fed + inlay_session_position(session.get()));
   if (!result.tokens.empty() && result.timeline.size() < wish.context) {
-    const float* logits = nullptr;
-    status = inlay_session_step(session.get(), result.tokens.back());
-    if (status == INLAY_OK) status = inlay_session_logits(session.get(), 0, &logits);
-    if (status != INLAY_OK) give_up("a step more, " + drafting.name, status, "");
-    result.logits.assign(logits, logits + vocabulary);
+    result.logits = step(session.get(), result.tokens.back(), model.vocabulary());
   }
   return result;
 }
 
-GuessingDrafter::GuessingDrafter(Guesses guesses, int32_t vocabulary, std::span<const int32_t> truth, uint64_t seed)
+GuessingDrafter::GuessingDrafter(Guesses guesses, int32_t vocabulary, std::span<const int32_t> truth,
+                                 uint64_t seed)
     : guesses_(guesses), vocabulary_(vocabulary), truth_(truth.begin(), truth.end()), state_(mixed(seed)) {}
 
 inlay_drafter GuessingDrafter::table() {
   inlay_drafter table = INLAY_DRAFTER_INIT;
   table.user_data = this;
-  table.propose = [](void* self, const int32_t* tokens, size_t count, size_t max, int32_t* out, size_t* out_count) {
+  table.propose = [](void* self, const int32_t* tokens, size_t count, size_t max, int32_t* out,
+                     size_t* out_count) {
     return static_cast<GuessingDrafter*>(self)->propose({tokens, count}, max, out, out_count);
   };
   table.observe = [](void* self, const int32_t* tokens, size_t count, size_t accepted) {
@@ -152,7 +123,9 @@ inlay_status GuessingDrafter::propose(std::span<const int32_t> timeline, size_t 
     switch (guesses_) {
       case Guesses::kRight: out[i] = right; break;
       case Guesses::kWrong: out[i] = (right + 1) % vocabulary_; break;
-      case Guesses::kMixed: out[i] = i < wrong_from ? right : static_cast<int32_t>(random(vocabulary_)); break;
+      case Guesses::kMixed:
+        out[i] = i < wrong_from ? right : static_cast<int32_t>(random(vocabulary_));
+        break;
       case Guesses::kRubbish: out[i] = random(3) == 0 ? right : static_cast<int32_t>(state_); break;
       default: out[i] = static_cast<int32_t>(random(vocabulary_)); break;
     }
@@ -172,11 +145,63 @@ std::vector<int32_t> made_up_prompt(uint64_t seed, size_t count, uint32_t vocabu
       const size_t from = (state >> 20) % (tokens.size() - 7);  // something that was said before
       for (size_t i = 0; i < length; ++i) tokens.push_back(tokens[from + i]);
     } else {
-      for (size_t i = 0; i < length; ++i) tokens.push_back(static_cast<int32_t>(mixed(state + i) % vocabulary));
+      for (size_t i = 0; i < length; ++i)
+        tokens.push_back(static_cast<int32_t>(mixed(state + i) % vocabulary));
     }
   }
   tokens.resize(count);
   return tokens;
+}
+
+inlay_sampler_params sampled() {
+  inlay_sampler_params params = INLAY_SAMPLER_PARAMS_INIT;
+  params.temperature = 0.6f;
+  params.top_p = 0.95f;
+  params.repeat_penalty = 1.1f;
+  params.frequency_penalty = 0.05f;
+  params.presence_penalty = 0.1f;
+  return params;
+}
+
+void compare_all(const OpenModel& model, const Wish& wish, std::span<const Drafting> draftings) {
+  const Generation plain = generate(model, wish, {"none"});
+  std::vector<int32_t> truth = wish.prompt;
+  truth.insert(truth.end(), plain.tokens.begin(), plain.tokens.end());
+  for (const Drafting& drafting : draftings) {
+    CAPTURE(drafting.name);
+    const Generation drafted = generate(model, wish, drafting, truth);
+    REQUIRE(drafted.tokens == plain.tokens);
+    REQUIRE(drafted.text == plain.text);
+    REQUIRE(drafted.stop == plain.stop);
+    REQUIRE(drafted.timeline == plain.timeline);
+    REQUIRE(same_bits(drafted.logits, plain.logits));
+    REQUIRE(drafted.stats.accepted <= drafted.stats.drafted);
+    REQUIRE(drafted.stats.rounds <= plain.stats.rounds);
+    if (drafting.name == "right:7") {  // what it says beyond the end of the text is not right
+      if (plain.stop != INLAY_STOP_END_OF_TEXT) REQUIRE(drafted.stats.accepted == drafted.stats.drafted);
+      REQUIRE(drafted.stats.rounds <= (plain.tokens.size() + 6) / 8 + 1);
+    }
+    if (drafting.name == "wrong:7") REQUIRE(drafted.stats.accepted == 0);
+  }
+}
+
+void compare_prompts(const OpenModel& model, uint64_t prompts) {
+  const std::vector<Drafting> draftings = all_draftings(model.mtp());
+  for (uint64_t seed = 0; seed < prompts; ++seed) {
+    for (const bool greedy : {true, false}) {
+      CAPTURE(seed);
+      CAPTURE(greedy);
+      Wish wish;
+      wish.prompt = made_up_prompt(seed, 4 + seed % 37, model.vocabulary());
+      if (!greedy) {
+        wish.sampler = sampled();
+        wish.sampler.temperature = 3.0f;  // random weights are very sure of themselves
+      }
+      wish.sampler.seed = seed;
+      wish.max_tokens = 24 + seed % 5;
+      compare_all(model, wish, draftings);
+    }
+  }
 }
 
 }  // namespace inlay::test

@@ -1,43 +1,17 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <functional>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "inlay/inlay.h"
+#include "tests/host.h"
 
 // Whole generations over the public ABI, as a host makes them, for the tests that compare them.
 
 namespace inlay::test {
-
-struct Destroy {
-  void operator()(inlay_runtime* handle) const { inlay_runtime_destroy(handle); }
-  void operator()(inlay_model* handle) const { inlay_model_destroy(handle); }
-  void operator()(inlay_session* handle) const { inlay_session_destroy(handle); }
-  void operator()(inlay_generator* handle) const { inlay_generator_destroy(handle); }
-};
-template <typename T>
-using Handle = std::unique_ptr<T, Destroy>;
-
-/// A model with a runtime of its own. Throws std::runtime_error with Inlay's words.
-class LoadedModel {
- public:
-  explicit LoadedModel(const std::filesystem::path& path, uint32_t threads = 1);
-
-  inlay_model* get() const { return model_.get(); }
-  inlay_runtime* runtime() const { return runtime_.get(); }
-  const inlay_model_info& info() const { return info_; }
-  Handle<inlay_session> session(uint32_t context, bool mtp) const;
-
- private:
-  Handle<inlay_runtime> runtime_;
-  Handle<inlay_model> model_;
-  inlay_model_info info_ = INLAY_MODEL_INFO_INIT;
-};
 
 /// How a host's drafter behaves. `truth` is the whole text that comes, prompt included.
 enum class Guesses { kRandom, kWrong, kRight, kMixed, kRubbish, kFailing };
@@ -72,9 +46,9 @@ struct Wish {
   bool ignore_end = false;
 };
 
-/// Generates in a new session. `truth` serves the host drafters that know it. Throws std::runtime_error on any
-/// error but those that a failing drafter brings about.
-Generation generate(const LoadedModel& model, const Wish& wish, const Drafting& drafting,
+/// Generates in a new session. `truth` serves the host drafters that know it. Throws std::runtime_error on
+/// any error but those that a failing drafter brings about.
+Generation generate(const OpenModel& model, const Wish& wish, const Drafting& drafting,
                     std::span<const int32_t> truth = {});
 
 /// The host's drafter itself, for tests that make their own generator; it has to outlive the generator.
@@ -98,7 +72,17 @@ class GuessingDrafter {
   uint64_t state_;
 };
 
-/// `count` tokens that look like something: a few words, repeated and varied, of ids below the vocabulary's size.
+/// `count` tokens that look like something: a few words, repeated and varied, of ids below the vocabulary's
+/// size.
 std::vector<int32_t> made_up_prompt(uint64_t seed, size_t count, uint32_t vocabulary);
+
+/// Temperature, top-p and all penalties.
+inlay_sampler_params sampled();
+
+/// Requires of every drafting what none gives: tokens, text, stop, what the session was fed, the next logits.
+void compare_all(const OpenModel& model, const Wish& wish, std::span<const Drafting> draftings);
+
+/// compare_all with every drafting on so many made-up prompts, greedy and sampled.
+void compare_prompts(const OpenModel& model, uint64_t prompts);
 
 }  // namespace inlay::test

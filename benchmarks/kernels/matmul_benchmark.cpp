@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/platform.h"
 #include "tests/random_weights.h"
 
 // The narrow products read weights that no cache holds, so their figure is bytes of weights a second, to be
@@ -101,7 +102,8 @@ void multiply(benchmark::State& state, const MatmulKernels* kernels, TensorType 
   std::normal_distribution<float> normal;
   for (float& value : x) value = normal(random);
   const AlignedBytes prepared = allocate(cpu::activation_bytes(rows, columns));
-  (wide ? kernels->prepare_wide : kernels->prepare_narrow)(x.data(), columns, 0, rows, columns, prepared.get());
+  (wide ? kernels->prepare_wide : kernels->prepare_narrow)(x.data(), columns, 0, rows, columns,
+                                                           prepared.get());
   const AlignedBytes scratch = allocate(std::max<size_t>(kernels->wide_scratch_bytes, 1));
   std::vector<float> out(static_cast<size_t>(rows) * outputs);
 
@@ -131,17 +133,32 @@ void register_all() {
   constexpr uint32_t kColumns = 3584;
   constexpr uint32_t kWideOutputs = 3584;
   benchmark::RegisterBenchmark("read", read)->Threads(1)->Threads(2)->UseRealTime();
-  for (const MatmulKernels* kernels : cpu::available_kernels(cpu::detect_cpu_features())) {
+  cpu::CpuFeatures features = cpu::detect_cpu_features();
+  features.amx_bf16 = features.amx_bf16 && platform::request_amx();
+  for (const MatmulKernels* kernels : cpu::available_kernels(features)) {
     for (int i = 0; i < kTensorTypeCount; ++i) {
       const TensorType type = static_cast<TensorType>(i);
       const uint32_t stream_outputs = shared_weights().rows(type, kColumns);
       const std::string suffix = "/" + std::string(kernels->name) + "/" + std::string(traits(type).name);
       benchmark::RegisterBenchmark(("narrow" + suffix).c_str(), multiply, kernels, type, false, kColumns,
                                    stream_outputs)
-          ->ArgName("rows")->Arg(1)->Arg(2)->Arg(4)->Arg(8)->Threads(1)->Threads(2)->UseRealTime();
+          ->ArgName("rows")
+          ->Arg(1)
+          ->Arg(2)
+          ->Arg(4)
+          ->Arg(8)
+          ->Threads(1)
+          ->Threads(2)
+          ->UseRealTime();
       benchmark::RegisterBenchmark(("wide" + suffix).c_str(), multiply, kernels, type, true, kColumns,
                                    kWideOutputs)
-          ->ArgName("rows")->Arg(16)->Arg(128)->Arg(512)->Threads(1)->Threads(2)->UseRealTime();
+          ->ArgName("rows")
+          ->Arg(16)
+          ->Arg(128)
+          ->Arg(512)
+          ->Threads(1)
+          ->Threads(2)
+          ->UseRealTime();
     }
   }
 }

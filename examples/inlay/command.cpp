@@ -165,8 +165,10 @@ inlay_model_info info_of(const inlay_file* file) {
 inlay_session_params session_params(const Options& options) {
   inlay_session_params params = INLAY_SESSION_PARAMS_INIT;
   params.context_length = static_cast<uint32_t>(std::min<uint64_t>(options.number("--context", 0), UINT32_MAX));
-  const std::string kv = options.text("--kv", "f16");
-  if (kv == "f16") {
+  const std::string kv = options.text("--kv", "");
+  if (kv.empty()) {
+    params.kv_type = INLAY_KV_DEFAULT;
+  } else if (kv == "f16") {
     params.kv_type = INLAY_KV_F16;
   } else if (kv == "fp8") {
     params.kv_type = INLAY_KV_FP8;

@@ -85,6 +85,7 @@ std::vector<std::string> common_options(std::vector<std::string> more);
 
 int run_info(int count, char** words);
 int run_plan(int count, char** words);
+int run_pack(int count, char** words);
 int run_generate(int count, char** words);
 int run_chat(int count, char** words);
 int run_logits(int count, char** words);

@@ -51,9 +51,10 @@ struct Row {
 }  // namespace
 
 int run_info(int count, char** words) {
-  const Options options(count, words, common_options({}), {"--json"});
+  const Options options(count, words, common_options({}), {"--json", "--verify"});
   const Runtime runtime = make_runtime(options);
   const File file = open_file(runtime.get(), options.model());
+  if (options.has("--verify")) check(inlay_file_verify(file.get(), nullptr, nullptr), runtime.get(), "not as it was written");
   const inlay_model_info info = info_of(file.get());
   const uint32_t tensors = inlay_file_tensor_count(file.get());
   options.has("--json") ? print_json(info, tensors) : print_person(info, tensors);

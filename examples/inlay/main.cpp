@@ -9,8 +9,10 @@ namespace {
 constexpr char kHelp[] =
     "inlay: run Qwen3.5 / Qwen3.6 hybrid models\n"
     "\n"
-    "  inlay info MODEL                 what the file is\n"
+    "  inlay info MODEL [--verify]      what the file is; a package's bytes against its checksums\n"
     "  inlay plan MODEL                 the memory it will take, from its header alone\n"
+    "  inlay pack INPUT -o OUT.inlay    a package of a GGUF file or of a safetensors folder\n"
+    "      [--quant q8_0|q6_k|q5_k_m|q4_k_m|q2_k|fp8|nvfp4] [--imatrix FILE]\n"
     "  inlay generate MODEL -p TEXT     text after a prompt, as it comes\n"
     "      [-n N] [--tokens 1,2,3] [--special] [--ignore-end] [--budget-us U]\n"
     "      [--temp T] [--top-p P] [--top-k K] [--min-p M] [--repeat-penalty R] [--frequency-penalty F]\n"
@@ -29,6 +31,7 @@ struct Call {
 };
 constexpr Call kCalls[] = {
     {"info", command::run_info},         {"plan", command::run_plan},
+    {"pack", command::run_pack},
     {"generate", command::run_generate}, {"chat", command::run_chat},
     {"logits", command::run_logits},     {"tokenize", command::run_tokenize},
     {"detokenize", command::run_detokenize}, {"bench", command::run_bench},

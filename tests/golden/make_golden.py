@@ -476,7 +476,7 @@ def build(seed, types, vocabulary, layers, interval, mtp, tied, heads, kv_heads,
     if tokenizer:
         metadata.update({"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "qwen35",
                          "tokenizer.ggml.tokens": byte_vocabulary(), "tokenizer.ggml.token_type": [1] * 256,
-                         "tokenizer.ggml.merges": ["a b", "c d"], "tokenizer.ggml.eos_token_id": 255})
+                         "tokenizer.ggml.merges": [], "tokenizer.ggml.eos_token_id": 255})
     else:
         metadata["tokenizer.ggml.model"] = "no_vocab"
     return metadata, tensors

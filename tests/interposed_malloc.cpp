@@ -1,0 +1,95 @@
+#include "tests/interposed_malloc.h"
+
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+
+// Under a sanitizer its own hooks count; with glibc the C library's functions are replaced; elsewhere there is
+// nothing to count with.
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define INLAY_SANITIZER_HOOKS 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define INLAY_SANITIZER_HOOKS 1
+#endif
+#endif
+
+namespace {
+
+std::atomic<bool> counting{false};
+std::atomic<uint64_t> allocations{0};
+
+[[maybe_unused]] void note() {
+  if (counting.load(std::memory_order_relaxed)) allocations.fetch_add(1, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+#if defined(INLAY_SANITIZER_HOOKS)
+
+extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*allocated)(const volatile void*, size_t),
+                                                         void (*freed)(const volatile void*));
+
+bool inlay::test::can_count_allocations() {
+  return __sanitizer_install_malloc_and_free_hooks([](const volatile void*, size_t) { note(); },
+                                                   [](const volatile void*) {}) > 0;
+}
+
+#elif defined(__GLIBC__)
+
+// Exported, so that the C++ library's calls come here too.
+#pragma GCC visibility push(default)
+extern "C" {
+
+void* __libc_malloc(size_t size);
+void* __libc_calloc(size_t count, size_t size);
+void* __libc_realloc(void* memory, size_t size);
+void* __libc_memalign(size_t alignment, size_t size);
+
+void* malloc(size_t size) {
+  note();
+  return __libc_malloc(size);
+}
+void* calloc(size_t count, size_t size) {
+  note();
+  return __libc_calloc(count, size);
+}
+void* realloc(void* memory, size_t size) {
+  note();
+  return __libc_realloc(memory, size);
+}
+void* aligned_alloc(size_t alignment, size_t size) {
+  note();
+  return __libc_memalign(alignment, size);
+}
+void* memalign(size_t alignment, size_t size) {
+  note();
+  return __libc_memalign(alignment, size);
+}
+int posix_memalign(void** out, size_t alignment, size_t size) {
+  note();
+  *out = __libc_memalign(alignment, size);
+  return *out == nullptr ? ENOMEM : 0;
+}
+
+}  // extern "C"
+#pragma GCC visibility pop
+
+bool inlay::test::can_count_allocations() { return true; }
+
+#else
+
+bool inlay::test::can_count_allocations() { return false; }
+
+#endif
+
+void inlay::test::begin_counting() {
+  allocations = 0;
+  counting = true;
+}
+
+uint64_t inlay::test::end_counting() {
+  counting = false;
+  return allocations;
+}

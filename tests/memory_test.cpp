@@ -1,0 +1,179 @@
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "tests/host.h"
+#include "tests/interposed_malloc.h"
+#include "tests/test_data.h"
+
+using namespace inlay::test;
+
+// After create nothing is allocated. This file is an executable of its own, in which malloc is replaced, so that
+// what passes by the host's allocator is seen too.
+
+namespace {
+
+struct Watched {
+  CountingAllocator allocator;
+  std::unique_ptr<OpenModel> model;
+
+  explicit Watched(const char* name) {
+    model = std::make_unique<OpenModel>(own_data(name), RuntimeWish{.threads = 2, .allocator = &allocator});
+  }
+
+  /// Allocations of any kind that happen meanwhile.
+  uint64_t allocations(const std::function<void()>& work) {
+    const uint64_t before = allocator.calls();
+    begin_counting();
+    work();
+    const uint64_t seen = end_counting();
+    return seen + (allocator.calls() - before);
+  }
+};
+
+/// Looks at the memory, so that no allocation is optimised away.
+void* seen(void* memory) {
+  static void* volatile somewhere;
+  somewhere = memory;
+  return somewhere;
+}
+
+bool ok(inlay_status status) { return status == INLAY_OK; }
+
+}  // namespace
+
+TEST_CASE("allocations are seen") {
+  REQUIRE(can_count_allocations());
+  Watched watched("floats.gguf");
+  CHECK(watched.allocations([] { std::free(seen(std::malloc(10))); }) == 1);
+  CHECK(watched.allocations([] { std::free(seen(std::calloc(1, 10))); }) == 1);
+  CHECK(watched.allocations([] { std::free(seen(std::aligned_alloc(64, 64))); }) == 1);
+  CHECK(watched.allocations([] { ::operator delete(seen(::operator new(10))); }) == 1);
+  CHECK(watched.allocations([] { seen(std::make_unique<std::string>(100, 'x').get()); }) == 2);
+  CHECK(watched.allocations([&] { watched.model->session(session_params(256)).reset(); }) >= 1);
+  CHECK(watched.allocations([] {}) == 0);
+}
+
+TEST_CASE("ten thousand steps allocate nothing") {
+  Watched watched("floats.gguf");
+  const Handle<inlay_session> session = watched.model->session(session_params(512, true));
+  const auto vocabulary = static_cast<int32_t>(watched.model->vocabulary());
+  int failures = 0;
+  const uint64_t allocations = watched.allocations([&] {
+    for (int32_t i = 0; i < 10000; ++i) {
+      if (inlay_session_position(session.get()) == 512) failures += !ok(inlay_session_reset(session.get()));
+      failures += !ok(inlay_session_step(session.get(), i % vocabulary));
+      if (i % 5 == 4) failures += !ok(inlay_session_rewind(session.get(), 1));
+      const float* row = nullptr;
+      if (i % 5 != 4) failures += !ok(inlay_session_logits(session.get(), 0, &row));
+      if (i % 5 != 4) failures += !ok(inlay_session_hidden(session.get(), 0, &row));
+    }
+  });
+  CHECK(allocations == 0);
+  CHECK(failures == 0);
+}
+
+TEST_CASE("prompts, verifies, budgets, cancels and errors allocate nothing") {
+  for (const char* name : {"blocks32.gguf", "blocks256.gguf", "fp4.gguf"}) {
+    for (const int32_t kv_type : {INLAY_KV_F16, INLAY_KV_FP8, INLAY_KV_Q8}) {
+      CAPTURE(std::string(name));
+      Watched watched(name);
+      const bool mtp = watched.model->mtp();
+      const Handle<inlay_session> session = watched.model->session(session_params(300, mtp, kv_type, 32));
+      const std::vector<int32_t> tokens = random_tokens(1, 300, watched.model->vocabulary());
+      Logits mtp_logits(mtp ? 9 * watched.model->vocabulary() : 0);
+      inlay_session* s = session.get();
+      int failures = 0;
+      const uint64_t allocations = watched.allocations([&] {
+        inlay_progress progress = INLAY_PROGRESS_INIT;
+        if (mtp) failures += !ok(inlay_session_mtp_logits(s, tokens.data(), 10, mtp_logits.data()));
+        for (size_t width = 1; width <= INLAY_MAX_WIDTH; ++width) {
+          failures += !ok(inlay_session_reset(s));
+          failures += !ok(inlay_session_prefill(s, tokens.data(), 20 * width));
+          failures += !ok(inlay_session_verify(s, tokens.data(), width));
+          failures += !ok(inlay_session_commit(s, width / 2));
+          failures += !ok(inlay_session_begin_prefill(s, tokens.data(), 100));
+          while (inlay_session_advance(s, 50, &progress) == INLAY_PENDING) {
+          }
+          failures += !ok(inlay_session_begin_step(s, 3));
+          inlay_session_cancel(s);
+          failures += inlay_session_advance(s, INLAY_NO_BUDGET, nullptr) != INLAY_ERROR_CANCELLED;
+          failures += inlay_session_step(s, -1) != INLAY_ERROR_INVALID_ARGUMENT;
+          failures += inlay_session_prefill(s, tokens.data(), 300) != INLAY_ERROR_CONTEXT_FULL;
+          failures += inlay_session_commit(s, 1) != INLAY_ERROR_WRONG_STATE;
+        }
+      });
+      CHECK(allocations == 0);
+      CHECK(failures == 0);
+    }
+  }
+}
+
+TEST_CASE("sampling allocates nothing") {
+  Watched watched("blocks32.gguf");
+  const Handle<inlay_session> session = watched.model->session(session_params(256));
+  const inlay_logit_bias bias{3, 2.0f};
+  inlay_sampler_params params = INLAY_SAMPLER_PARAMS_INIT;
+  params.temperature = 0.8f;
+  params.top_k = 40;
+  params.top_p = 0.9f;
+  params.min_p = 0.01f;
+  params.repeat_penalty = 1.1f;
+  params.frequency_penalty = 0.1f;
+  params.presence_penalty = 0.1f;
+  params.biases = &bias;
+  params.bias_count = 1;
+  inlay_sampler* made = nullptr;
+  REQUIRE(inlay_sampler_create(watched.model->get(), &params, &made) == INLAY_OK);
+  const Handle<inlay_sampler> sampler(made);
+  int failures = 0;
+  const uint64_t allocations = watched.allocations([&] {
+    int32_t token = 5;
+    for (int i = 0; i < 200; ++i) {
+      const float* logits = nullptr;
+      failures += !ok(inlay_session_step(session.get(), token));
+      failures += !ok(inlay_session_logits(session.get(), 0, &logits));
+      failures += !ok(inlay_sampler_sample(sampler.get(), logits, inlay_session_tokens(session.get()),
+                                           inlay_session_position(session.get()),
+                                           inlay_session_position(session.get()), &token));
+    }
+  });
+  CHECK(allocations == 0);
+  CHECK(failures == 0);
+}
+
+TEST_CASE("generating, with every way of drafting, allocates nothing") {
+  for (const int32_t draft : {INLAY_DRAFT_NONE, INLAY_DRAFT_MTP, INLAY_DRAFT_LOOKUP, INLAY_DRAFT_LOOKUP_MTP}) {
+    CAPTURE(draft);
+    Watched watched("blocks32.gguf");
+    const Handle<inlay_session> session = watched.model->session(session_params(256, true));
+    inlay_sampler_params sampling = INLAY_SAMPLER_PARAMS_INIT;
+    sampling.temperature = 0.7f;
+    sampling.seed = 11;
+    inlay_generator_params params = INLAY_GENERATOR_PARAMS_INIT;
+    params.sampler = &sampling;
+    params.draft = draft;
+    params.max_tokens = 60;
+    params.ignore_end = 1;
+    inlay_generator* made = nullptr;
+    REQUIRE(inlay_generator_create(session.get(), &params, &made) == INLAY_OK);
+    const Handle<inlay_generator> generator(made);
+    const std::vector<int32_t> prompt = random_tokens(2, 30, watched.model->vocabulary());
+    size_t brought = 0;
+    const uint64_t allocations = watched.allocations([&] {
+      for (int turn = 0; turn < 2; ++turn) {
+        inlay_status status = inlay_generator_prompt_tokens(made, prompt.data(), prompt.size());
+        while (status >= INLAY_OK && status != INLAY_END) {
+          inlay_output output = INLAY_OUTPUT_INIT;
+          status = inlay_generator_next(made, turn == 0 ? INLAY_NO_BUDGET : 100, &output);
+          brought += output.token_count;
+        }
+      }
+    });
+    CHECK(allocations == 0);
+    CHECK(brought == 120);
+  }
+}
