@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -126,6 +127,19 @@ struct BlockNVFP4 {
   uint8_t d[4];
   uint8_t qs[32];
 };
+
+/// 128 weights: w = d e4m3(q). Of packages alone: a block of a row of FP8 checkpoints, whose scale, one of 128 x 128
+/// weights or one of the row, is repeated.
+struct BlockFP8 {
+  uint8_t d[4];  // a little-endian binary32
+  uint8_t qs[128];
+
+  float scale() const {
+    return std::bit_cast<float>(static_cast<uint32_t>(d[0]) | static_cast<uint32_t>(d[1]) << 8 |
+                                static_cast<uint32_t>(d[2]) << 16 | static_cast<uint32_t>(d[3]) << 24);
+  }
+};
+static_assert(sizeof(BlockFP8) == traits(TensorType::FP8).block_bytes && alignof(BlockFP8) == 1);
 
 #define INLAY_FOR_EACH_BLOCK_TYPE(X) \
   X(Q4_0)                            \

@@ -165,6 +165,11 @@ void dequantize(const BlockNVFP4& block, float* out) {
   }
 }
 
+void dequantize(const BlockFP8& block, float* out) {
+  const float d = block.scale();
+  for (int i = 0; i < 128; ++i) out[i] = d * e4m3_to_float(block.qs[i]);
+}
+
 template <typename Block>
 void dequantize_blocks(const std::byte* row, uint64_t columns, uint32_t block_elements, float* out) {
   const Block* blocks = reinterpret_cast<const Block*>(row);
@@ -192,6 +197,8 @@ void dequantize_row(TensorType type, const std::byte* row, uint64_t columns, flo
     return dequantize_blocks<Block##name>(row, columns, traits(TensorType::name).block_elements, out);
       INLAY_FOR_EACH_BLOCK_TYPE(INLAY_DEQUANTIZE)
 #undef INLAY_DEQUANTIZE
+    case TensorType::FP8:
+      return dequantize_blocks<BlockFP8>(row, columns, traits(TensorType::FP8).block_elements, out);
   }
 }
 

@@ -63,4 +63,29 @@ inline float half_ue4m3_to_float(uint8_t value) {
   return std::bit_cast<float>((exponent + 119u) << 23 | mantissa << 20);
 }
 
+/// OCP E4M3. 0x7F and 0xFF, its NaNs, are read as 480 and -480; importers refuse them.
+inline float e4m3_to_float(uint8_t value) {
+  const uint32_t sign = static_cast<uint32_t>(value & 0x80u) << 24;
+  const uint32_t exponent = (value >> 3) & 15u;
+  const uint32_t mantissa = value & 7u;
+  const float magnitude = exponent == 0 ? static_cast<float>(mantissa) * 0x1p-9f
+                                        : std::bit_cast<float>((exponent + 120u) << 23 | mantissa << 20);
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(magnitude) | sign);
+}
+
+/// OCP E4M3; what is too large becomes 448, the largest, and so does a NaN.
+inline uint8_t float_to_e4m3(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  const uint8_t sign = static_cast<uint8_t>((bits >> 24) & 0x80u);
+  const uint32_t magnitude = bits & 0x7FFFFFFFu;
+  if (magnitude >= 0x43E00000u) return static_cast<uint8_t>(sign | 0x7Eu);
+  if (magnitude < 0x3C800000u) {
+    // Below 2^-6: adding 2^14 leaves the rounded multiple of 2^-9 in the low mantissa bits.
+    const float shifted = std::bit_cast<float>(magnitude) + 0x1p14f;
+    return static_cast<uint8_t>(sign | (std::bit_cast<uint32_t>(shifted) - 0x46800000u));
+  }
+  const uint32_t rounded = magnitude + 0x7FFFFu + ((magnitude >> 20) & 1u);
+  return static_cast<uint8_t>(sign | (rounded - 0x3C000000u) >> 20);
+}
+
 }  // namespace inlay

@@ -6,7 +6,7 @@
 
 namespace inlay {
 
-// Every storage type of a tensor, listed once: this list feeds the enumeration, the size tables, the
+// Every storage type of a tensor in GGUF files, listed once: this list feeds the enumeration, the size tables, the
 // dequantisers, the dot products, their tests and their benchmarks.
 // Columns: name, number in a GGUF file, elements a block, bytes a block.
 // Source: the GGUF specification and ggml's block layouts (ggml-common.h describes the same bytes).
@@ -29,14 +29,17 @@ namespace inlay {
   X(MXFP4, 39, 32, 17)                \
   X(NVFP4, 40, 64, 36)
 
+// Types of packages alone, for published checkpoints. Columns as above; the numbers are Inlay's own.
+#define INLAY_FOR_EACH_OWN_TENSOR_TYPE(X) X(FP8, 1000, 128, 132)
+
 enum class TensorType : uint8_t {
 #define INLAY_ENUMERATE(name, number, elements, bytes) name,
-  INLAY_FOR_EACH_TENSOR_TYPE(INLAY_ENUMERATE)
+  INLAY_FOR_EACH_TENSOR_TYPE(INLAY_ENUMERATE) INLAY_FOR_EACH_OWN_TENSOR_TYPE(INLAY_ENUMERATE)
 #undef INLAY_ENUMERATE
 };
 
 #define INLAY_COUNT(name, number, elements, bytes) +1
-inline constexpr int kTensorTypeCount = 0 INLAY_FOR_EACH_TENSOR_TYPE(INLAY_COUNT);
+inline constexpr int kTensorTypeCount = 0 INLAY_FOR_EACH_TENSOR_TYPE(INLAY_COUNT) INLAY_FOR_EACH_OWN_TENSOR_TYPE(INLAY_COUNT);
 #undef INLAY_COUNT
 
 struct TensorTypeTraits {
@@ -51,12 +54,13 @@ constexpr TensorTypeTraits traits(TensorType type) {
 #define INLAY_TRAITS(name, number, elements, bytes) \
   case TensorType::name: return {#name, number, elements, bytes};
     INLAY_FOR_EACH_TENSOR_TYPE(INLAY_TRAITS)
+    INLAY_FOR_EACH_OWN_TENSOR_TYPE(INLAY_TRAITS)
 #undef INLAY_TRAITS
   }
   return {};
 }
 
-/// Numbers from here on are Inlay's own: packages use them, GGUF files do not.
+/// GGUF files do not use the numbers from here on.
 inline constexpr uint32_t kFirstOwnTypeNumber = 1000;
 
 /// The type that a package means by `number`; empty for one that this library does not know.
@@ -65,6 +69,7 @@ constexpr std::optional<TensorType> tensor_type_from_number(uint32_t number) {
 #define INLAY_FROM_NUMBER(name, its_number, elements, bytes) \
   case its_number: return TensorType::name;
     INLAY_FOR_EACH_TENSOR_TYPE(INLAY_FROM_NUMBER)
+    INLAY_FOR_EACH_OWN_TENSOR_TYPE(INLAY_FROM_NUMBER)
 #undef INLAY_FROM_NUMBER
   }
   return std::nullopt;

@@ -128,9 +128,11 @@ void narrow_blocks(const MatmulArguments& a) {
       for (int row = 0; row < kRows; ++row) totals[i][row] = _mm256_setzero_ps();
     }
     const std::byte* w = a.weights.data + n * w_stride;
-    const std::byte* next = w + kWeightRows * w_stride;
+    const std::byte* next = w + prefetch_distance(kWeightRows * w_stride);
     for (uint32_t chunk = 0; chunk < whole_chunks; ++chunk, w += kChunkBytes<T>) {
       for (uint32_t i = 0; i < count; ++i) {
+        INLAY_UNROLL
+        for (int row = 0; row < kRows; ++row) INLAY_FORGET(chunks[row]);
         multiply_chunk<T>(w + i * w_stride, next, chunks, totals[i]);
         next += kChunkBytes<T>;
       }
@@ -198,7 +200,7 @@ void narrow_floats(const MatmulArguments& a) {
       for (int row = 0; row < kRows; ++row) even[i][row] = odd[i][row] = _mm256_setzero_ps();
     }
     const std::byte* w = a.weights.data + n * w_stride;
-    const std::byte* next = w + kWeightRows * w_stride;
+    const std::byte* next = w + prefetch_distance(kWeightRows * w_stride);
     for (uint32_t k = 0; k < columns; k += kChunkColumns) {
       const uint32_t part = columns - k < kChunkColumns ? columns - k : kChunkColumns;
       for (uint32_t i = 0; i < count; ++i) {
@@ -302,6 +304,9 @@ void prepare_narrow_avx2(const float* x, size_t stride, uint32_t row_begin, uint
   }
 }
 
-void narrow_avx2(const MatmulArguments& a) { kNarrow[static_cast<int>(a.weights.type)][a.rows - 1](a); }
+void narrow_avx2(const MatmulArguments& a) {
+  if (a.weights.type == TensorType::FP8) return multiply_fp8_avx2(a);
+  kNarrow[static_cast<int>(a.weights.type)][a.rows - 1](a);
+}
 
 }  // namespace inlay::cpu

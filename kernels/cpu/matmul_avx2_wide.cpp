@@ -237,6 +237,7 @@ void wide_avx2(const MatmulArguments& a) {
   case TensorType::name: return wide<TensorType::name>(a);
     INLAY_FOR_EACH_TENSOR_TYPE(INLAY_WIDE)
 #undef INLAY_WIDE
+    case TensorType::FP8: return multiply_fp8_avx2(a);
   }
 }
 

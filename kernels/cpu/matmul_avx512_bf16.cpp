@@ -20,6 +20,7 @@ void wide_bf16(const MatmulArguments& a) {
   case TensorType::name: return wide<TensorType::name>(a);
       INLAY_FOR_EACH_BLOCK_TYPE(INLAY_WIDE)
 #undef INLAY_WIDE
+    case TensorType::FP8: return multiply_fp8_avx512(a);
   }
 }
 

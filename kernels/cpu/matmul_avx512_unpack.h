@@ -402,19 +402,18 @@ struct Unpack<TensorType::Q3_K> {
   INLAY_INLINE __m512 minimums() const { return _mm512_mul_ps(group_scales, _mm512_set1_ps(4.0f)); }
 };
 
-/// Of Q4_K and Q5_K: eight scales times d, eight minimums times dmin.
-INLAY_INLINE __m512 six_bit_scales(const StoredHalf* d_and_dmin, const uint8_t* scales) {
-  const uint32_t a = load_bytes<uint32_t>(scales);
-  const uint32_t b = load_bytes<uint32_t>(scales + 4);
-  const uint32_t c = load_bytes<uint32_t>(scales + 8);
-  const uint64_t s = (a & 0x3F3F3F3F) | static_cast<uint64_t>((c & 0x0F0F0F0F) | ((a >> 2) & 0x30303030))
-                                            << 32;
-  const uint64_t m =
-      (b & 0x3F3F3F3F) | static_cast<uint64_t>(((c >> 4) & 0x0F0F0F0F) | ((b >> 2) & 0x30303030)) << 32;
-  const __m512 codes = bytes_to_floats(_mm_set_epi64x(static_cast<int64_t>(m), static_cast<int64_t>(s)));
-  const __m128i both = _mm_cvtsi32_si128(load_bytes<int32_t>(d_and_dmin));
-  const __m512i upper = _mm512_set_epi32(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0);
-  return _mm512_mul_ps(codes, _mm512_permutexvar_ps(upper, _mm512_castps128_ps512(_mm_cvtph_ps(both))));
+/// Of Q4_K and Q5_K: eight scales times d, eight minimums times dmin. A block begins with the words (d and
+/// dmin), a, b, c. The first four scales are a's low six bits a byte, the first four minimums b's; the others
+/// have their low nibbles in c and their two upper bits above the six in a and b.
+INLAY_INLINE __m512 six_bit_scales(const std::byte* block) {
+  const __m128i words = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block));
+  const __m128i low = _mm_srlv_epi32(_mm_shuffle_epi32(words, 0xED), _mm_set_epi32(4, 0, 0, 0));
+  const __m128i high = _mm_shuffle_epi32(_mm_srli_epi32(words, 2), 0xA5);
+  const __m128i from_low = _mm_set_epi32(0x0F0F0F0F, 0x3F3F3F3F, 0x0F0F0F0F, 0x3F3F3F3F);
+  const __m128i merged = _mm_ternarylogic_epi32(from_low, low, high, 0xCA);
+  const __m512 codes = bytes_to_floats(_mm_and_si128(merged, _mm_set1_epi8(0x3F)));
+  const __m512i halves = _mm512_set_epi32(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0);
+  return _mm512_mul_ps(codes, _mm512_permutexvar_ps(halves, _mm512_castps128_ps512(_mm_cvtph_ps(words))));
 }
 
 template <>
@@ -425,7 +424,7 @@ struct Unpack<TensorType::Q4_K> {
   __m512 groups;
 
   INLAY_INLINE explicit Unpack(const std::byte* from)
-      : block(*reinterpret_cast<const BlockQ4_K*>(from)), groups(six_bit_scales(&block.d, block.scales)) {}
+      : block(*reinterpret_cast<const BlockQ4_K*>(from)), groups(six_bit_scales(from)) {}
   template <int S>
   INLAY_INLINE __m512i codes() const {
     return _mm512_and_si512(broadcast_32_bytes(block.qs + 32 * S),
@@ -449,7 +448,7 @@ struct Unpack<TensorType::Q5_K> {
   __m512 groups;
 
   INLAY_INLINE explicit Unpack(const std::byte* from)
-      : block(*reinterpret_cast<const BlockQ5_K*>(from)), groups(six_bit_scales(&block.d, block.scales)) {}
+      : block(*reinterpret_cast<const BlockQ5_K*>(from)), groups(six_bit_scales(from)) {}
   template <int S>
   INLAY_INLINE __m512i codes() const {
     const __m512i nibbles = _mm512_srlv_epi64(broadcast_32_bytes(block.qs + 32 * S), each_part(0, 0, 4, 4));

@@ -18,6 +18,14 @@
 #define INLAY_UNROLL
 #endif
 
+// Makes the compiler forget what it knows of a pointer, so that it does not move loads out of a loop: it
+// would have to put them on the stack.
+#if defined(__GNUC__)
+#define INLAY_FORGET(pointer) asm("" : "+r"(pointer))
+#else
+#define INLAY_FORGET(pointer)
+#endif
+
 // Functions that a register tile is handed to by reference must be inlined, for the same reason.
 #if defined(__GNUC__)
 #define INLAY_INLINE [[gnu::always_inline]] inline
@@ -46,6 +54,13 @@ static constexpr uint32_t chunk_count(uint32_t columns) {
   return (columns + kChunkColumns - 1) / kChunkColumns;
 }
 
+/// How far ahead of the weights in use the next ones are fetched: whole groups of `group_bytes` bytes, and
+/// enough of them for the time that memory takes.
+static constexpr size_t prefetch_distance(size_t group_bytes) {
+  constexpr size_t kLeastBytes = 8192;
+  return (kLeastBytes + group_bytes - 1) / group_bytes * group_bytes;
+}
+
 /// Wide activations are prepared for whole groups of this many rows; what is in the absent ones is not used.
 inline constexpr uint32_t kPreparedRowGroup = 16;
 
@@ -69,6 +84,10 @@ void prepare_narrow_avx2(const float* x, size_t stride, uint32_t row_begin, uint
                          uint32_t columns, void* prepared);
 void narrow_avx2(const MatmulArguments& arguments);
 
+// FP8 weights, narrow and wide alike; nothing is prepared for them.
+void multiply_fp8_avx2(const MatmulArguments& arguments);
+void multiply_fp8_avx512(const MatmulArguments& arguments);
+
 // Parts of the AVX-512 kernels that the BF16 and AMX ones have in common with them.
 void prepare_narrow_avx512(const float* x, size_t stride, uint32_t row_begin, uint32_t row_end,
                            uint32_t columns, void* prepared);
@@ -81,6 +100,7 @@ extern const MatmulKernels kNeonMatmul;
 extern const MatmulKernels kNeonDotMatmul;
 
 inline constexpr size_t kWideScratchBytesNeon = sizeof(float) * 16 * kChunkColumns;
+void multiply_fp8_neon(const MatmulArguments& arguments);
 void prepare_wide_neon(const float* x, size_t stride, uint32_t row_begin, uint32_t row_end, uint32_t columns,
                        void* prepared);
 void wide_neon(const MatmulArguments& arguments);

@@ -33,6 +33,7 @@ struct MultiplyAdds {
 };
 
 void narrow_neon(const MatmulArguments& a) {
+  if (a.weights.type == TensorType::FP8) return multiply_fp8_neon(a);
   kNarrow<MultiplyAdds>[static_cast<int>(a.weights.type)][a.rows - 1](a);
 }
 
@@ -221,6 +222,7 @@ void wide_neon(const MatmulArguments& a) {
   case TensorType::name: return wide<TensorType::name>(a);
     INLAY_FOR_EACH_TENSOR_TYPE(INLAY_WIDE)
 #undef INLAY_WIDE
+    case TensorType::FP8: return multiply_fp8_neon(a);
   }
 }
 

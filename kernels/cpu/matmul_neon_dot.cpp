@@ -41,6 +41,7 @@ struct DotProducts {
 };
 
 void narrow_dot(const MatmulArguments& a) {
+  if (a.weights.type == TensorType::FP8) return multiply_fp8_neon(a);
   kNarrow<DotProducts>[static_cast<int>(a.weights.type)][a.rows - 1](a);
 }
 

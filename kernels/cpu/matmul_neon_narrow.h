@@ -101,9 +101,11 @@ void narrow_blocks(const MatmulArguments& a) {
       for (int row = 0; row < kRows; ++row) totals[i][row] = vdupq_n_f32(0.0f);
     }
     const std::byte* w = a.weights.data + n * w_stride;
-    const std::byte* next = w + kWeightRows * w_stride;
+    const std::byte* next = w + prefetch_distance(kWeightRows * w_stride);
     for (uint32_t chunk = 0; chunk < whole_chunks; ++chunk, w += kChunkBytes<T>) {
       for (uint32_t i = 0; i < count; ++i) {
+        INLAY_UNROLL
+        for (int row = 0; row < kRows; ++row) INLAY_FORGET(chunks[row]);
         multiply_chunk<Dot, T>(w + i * w_stride, next, chunks, totals[i]);
         next += kChunkBytes<T>;
       }
@@ -171,7 +173,7 @@ void narrow_floats(const MatmulArguments& a) {
       for (int row = 0; row < kRows; ++row) even[i][row] = odd[i][row] = vdupq_n_f32(0.0f);
     }
     const std::byte* w = a.weights.data + n * w_stride;
-    const std::byte* next = w + kWeightRows * w_stride;
+    const std::byte* next = w + prefetch_distance(kWeightRows * w_stride);
     for (uint32_t k = 0; k < columns; k += kChunkColumns) {
       const uint32_t part = columns - k < kChunkColumns ? columns - k : kChunkColumns;
       for (uint32_t i = 0; i < count; ++i) {

@@ -1,0 +1,7 @@
+#include "kernels/cpu/matmul_fp8_impl.h"
+
+namespace inlay::cpu {
+
+void multiply_fp8_neon(const MatmulArguments& arguments) { multiply(arguments); }
+
+}  // namespace inlay::cpu
