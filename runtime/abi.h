@@ -47,6 +47,21 @@ inlay_status write_struct(const T& result, T* out) {
   return INLAY_OK;
 }
 
+/// Zeroes what a call is to fill in, so that a failure leaves nothing stale.
+template <typename T>
+void clear_struct(T* out) {
+  if (out != nullptr) write_struct(T{}, out);
+}
+
+/// write_struct where its failure has a message.
+template <typename T>
+inlay_status give_struct(const T& result, T* out, const char* name) {
+  if (out == nullptr) throw Error(INLAY_ERROR_INVALID_ARGUMENT, std::string(name) + " is null");
+  if (write_struct(result, out) == INLAY_OK) return INLAY_OK;
+  throw Error(INLAY_ERROR_INVALID_ARGUMENT,
+              std::string(name) + "->struct_size is " + std::to_string(out->struct_size) + ": was it initialised?");
+}
+
 /// Runs what may throw; `report(message)` gets the words.
 template <typename F, typename R>
 inlay_status guard(F&& body, R&& report) noexcept {

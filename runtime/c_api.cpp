@@ -38,9 +38,10 @@ uint32_t inlay_version(void) {
 inlay_status inlay_runtime_create(const inlay_runtime_params* params, inlay_runtime** out_runtime) {
   if (out_runtime == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
   *out_runtime = nullptr;
+  inlay_runtime_params known{};
   return guard(
       [&] {
-        inlay_runtime_params known = read_struct(params, "inlay_runtime_params");
+        known = read_struct(params, "inlay_runtime_params");
         inlay_allocator allocator{};
         if (known.allocator != nullptr) {
           allocator = read_struct(known.allocator, "inlay_allocator");
@@ -51,7 +52,9 @@ inlay_status inlay_runtime_create(const inlay_runtime_params* params, inlay_runt
         *out_runtime = reinterpret_cast<inlay_runtime*>(Runtime::create(known));
         return INLAY_OK;
       },
-      [](const char*) {});
+      [&](const char* message) {
+        if (known.log != nullptr) known.log(known.log_user_data, INLAY_LOG_ERROR, message);
+      });
 }
 
 void inlay_runtime_destroy(inlay_runtime* runtime) {
@@ -64,6 +67,7 @@ size_t inlay_runtime_message(const inlay_runtime* runtime, char* buffer, size_t 
 }
 
 inlay_status inlay_runtime_memory(inlay_runtime* runtime, int32_t reset, inlay_memory_use* out_use) {
+  clear_struct(out_use);
   if (runtime == nullptr || out_use == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
   HostMemory& memory = *of(runtime)->memory();
   const inlay_memory_use use{sizeof(inlay_memory_use), memory.now(), memory.high_water()};
@@ -81,6 +85,7 @@ inlay_status inlay_runtime_measure_bandwidth(inlay_runtime* runtime, double* out
 }
 
 inlay_status inlay_runtime_get_info(const inlay_runtime* runtime, inlay_runtime_info* out_info) {
+  clear_struct(out_info);
   if (runtime == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
   return write_struct(of(runtime)->info(), out_info);
 }
@@ -97,6 +102,8 @@ inlay_status inlay_file_open(inlay_runtime* runtime, const inlay_source* source,
     inlay_io io{};
     if (known.io != nullptr) {
       io = read_struct(known.io, "inlay_io");
+      if (io.size == nullptr) refuse_null("inlay_io.size");
+      if (io.read_at == nullptr && io.map == nullptr) refuse_null("inlay_io.read_at");
       known.io = &io;
     }
     *out_file = reinterpret_cast<inlay_file*>(File::open(*of(runtime), known));
@@ -109,6 +116,7 @@ void inlay_file_destroy(inlay_file* file) {
 }
 
 inlay_status inlay_file_get_info(const inlay_file* file, inlay_model_info* out_info) {
+  clear_struct(out_info);
   if (file == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
   return write_struct(of(file)->info(), out_info);
 }
@@ -118,6 +126,7 @@ uint32_t inlay_file_tensor_count(const inlay_file* file) {
 }
 
 inlay_status inlay_file_get_tensor(const inlay_file* file, uint32_t index, inlay_tensor_info* out_tensor) {
+  clear_struct(out_tensor);
   if (file == nullptr || index >= of(file)->model().tensors().size()) return INLAY_ERROR_INVALID_ARGUMENT;
   const StoredTensor& tensor = of(file)->model().tensors()[index];
   inlay_tensor_info info = INLAY_TENSOR_INFO_INIT;
@@ -130,10 +139,10 @@ inlay_status inlay_file_get_tensor(const inlay_file* file, uint32_t index, inlay
 }
 
 inlay_status inlay_file_plan(const inlay_file* file, const inlay_session_params* params, inlay_memory_plan* out_plan) {
+  clear_struct(out_plan);
   if (file == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
   return create_under(of(file)->runtime(), [&] {
-    if (out_plan == nullptr) refuse_null("out_plan");
-    return write_struct(Model::plan(*of(file), read_struct(params, "inlay_session_params")), out_plan);
+    return give_struct(Model::plan(*of(file), read_struct(params, "inlay_session_params")), out_plan, "out_plan");
   });
 }
 
@@ -163,16 +172,17 @@ void inlay_model_destroy(inlay_model* model) {
 }
 
 inlay_status inlay_model_get_info(const inlay_model* model, inlay_model_info* out_info) {
+  clear_struct(out_info);
   if (model == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
   return write_struct(of(model)->info(), out_info);
 }
 
 inlay_status inlay_model_plan(const inlay_model* model, const inlay_session_params* params,
                               inlay_memory_plan* out_plan) {
+  clear_struct(out_plan);
   if (model == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
   return create_under(of(model)->runtime(), [&] {
-    if (out_plan == nullptr) refuse_null("out_plan");
-    return write_struct(of(model)->plan(read_struct(params, "inlay_session_params")), out_plan);
+    return give_struct(of(model)->plan(read_struct(params, "inlay_session_params")), out_plan, "out_plan");
   });
 }
 

@@ -5,6 +5,20 @@
 using namespace inlay;
 using namespace inlay::abi;
 
+namespace {
+
+inlay_status refuse_null(Session& session, const char* name) {
+  return session.fail(INLAY_ERROR_INVALID_ARGUMENT, "%s is null", name);
+}
+
+/// What takes tokens.
+template <typename F>
+inlay_status feed(inlay_session* handle, const int32_t* tokens, size_t count, F&& body) noexcept {
+  return inside(handle, [&](Session& s) { return valid(tokens, count) ? body(s) : refuse_null(s, "tokens"); });
+}
+
+}  // namespace
+
 inlay_status inlay_session_create(inlay_model* model, const inlay_session_params* params,
                                   inlay_session** out_session) {
   if (out_session != nullptr) *out_session = nullptr;
@@ -24,7 +38,7 @@ void inlay_session_destroy(inlay_session* session) {
 inlay_status inlay_session_fork(inlay_session* session, inlay_session** out_session) {
   if (out_session != nullptr) *out_session = nullptr;
   return inside(session, [&](Session& s) {
-    if (out_session == nullptr) return s.fail(INLAY_ERROR_INVALID_ARGUMENT, "out_session is null");
+    if (out_session == nullptr) return refuse_null(s, "out_session");
     if (s.busy()) return s.fail(INLAY_ERROR_WRONG_STATE, "work is under way: advance it to its end or cancel it");
     if (s.waits_for_commit()) return s.fail(INLAY_ERROR_WRONG_STATE, "a verify waits for its commit");
     *out_session = reinterpret_cast<inlay_session*>(Session::fork(s));
@@ -38,8 +52,7 @@ size_t inlay_session_message(const inlay_session* session, char* buffer, size_t 
 }
 
 inlay_status inlay_session_begin_prefill(inlay_session* session, const int32_t* tokens, size_t count) {
-  if (!valid(tokens, count)) return INLAY_ERROR_INVALID_ARGUMENT;
-  return inside(session, [&](Session& s) { return s.begin_prefill({tokens, count}); });
+  return feed(session, tokens, count, [&](Session& s) { return s.begin_prefill({tokens, count}); });
 }
 
 inlay_status inlay_session_begin_step(inlay_session* session, int32_t token) {
@@ -47,13 +60,11 @@ inlay_status inlay_session_begin_step(inlay_session* session, int32_t token) {
 }
 
 inlay_status inlay_session_begin_verify(inlay_session* session, const int32_t* tokens, size_t count) {
-  if (!valid(tokens, count)) return INLAY_ERROR_INVALID_ARGUMENT;
-  return inside(session, [&](Session& s) { return s.begin_verify({tokens, count}); });
+  return feed(session, tokens, count, [&](Session& s) { return s.begin_verify({tokens, count}); });
 }
 
 inlay_status inlay_session_prefill(inlay_session* session, const int32_t* tokens, size_t count) {
-  if (!valid(tokens, count)) return INLAY_ERROR_INVALID_ARGUMENT;
-  return inside(session, [&](Session& s) { return run_to_end(s, s.begin_prefill({tokens, count})); });
+  return feed(session, tokens, count, [&](Session& s) { return run_to_end(s, s.begin_prefill({tokens, count})); });
 }
 
 inlay_status inlay_session_step(inlay_session* session, int32_t token) {
@@ -61,8 +72,7 @@ inlay_status inlay_session_step(inlay_session* session, int32_t token) {
 }
 
 inlay_status inlay_session_verify(inlay_session* session, const int32_t* tokens, size_t count) {
-  if (!valid(tokens, count)) return INLAY_ERROR_INVALID_ARGUMENT;
-  return inside(session, [&](Session& s) { return run_to_end(s, s.begin_verify({tokens, count})); });
+  return feed(session, tokens, count, [&](Session& s) { return run_to_end(s, s.begin_verify({tokens, count})); });
 }
 
 inlay_status inlay_session_commit(inlay_session* session, size_t count) {
@@ -82,12 +92,13 @@ inlay_status inlay_session_reset(inlay_session* session) {
 }
 
 inlay_status inlay_session_advance(inlay_session* session, uint64_t budget_us, inlay_progress* out_progress) {
+  clear_struct(out_progress);
   return inside(session, [&](Session& s) {
+    if (out_progress == nullptr) return s.advance(budget_us, nullptr);
     inlay_progress progress = INLAY_PROGRESS_INIT;
-    const inlay_status status = s.advance(budget_us, out_progress == nullptr ? nullptr : &progress);
-    if (out_progress != nullptr && write_struct(progress, out_progress) != INLAY_OK) {
-      return s.fail(INLAY_ERROR_INVALID_ARGUMENT, "inlay_progress.struct_size is too small");
-    }
+    give_struct(progress, out_progress, "out_progress");
+    const inlay_status status = s.advance(budget_us, &progress);
+    write_struct(progress, out_progress);
     return status;
   });
 }
@@ -120,6 +131,8 @@ inlay_status inlay_session_hidden(const inlay_session* session, size_t row, cons
 
 inlay_status inlay_session_mtp_logits(inlay_session* session, const int32_t* tokens, size_t count,
                                       float* out_logits) {
-  if (!valid(tokens, count) || (out_logits == nullptr && count > 1)) return INLAY_ERROR_INVALID_ARGUMENT;
-  return inside(session, [&](Session& s) { return s.mtp_logits({tokens, count}, out_logits); });
+  return feed(session, tokens, count, [&](Session& s) {
+    if (out_logits == nullptr && count > 1) return refuse_null(s, "out_logits");
+    return s.mtp_logits({tokens, count}, out_logits);
+  });
 }

@@ -175,22 +175,27 @@ size_t inlay_generator_message(const inlay_generator* generator, char* buffer, s
 }
 
 inlay_status inlay_generator_prompt_tokens(inlay_generator* generator, const int32_t* tokens, size_t count) {
-  if (!valid(tokens, count)) return INLAY_ERROR_INVALID_ARGUMENT;
-  return inside_generator(generator, [&](Generator& g) { return g.prompt({tokens, count}); });
+  return inside_generator(generator, [&](Generator& g) {
+    if (!valid(tokens, count)) return g.fail(INLAY_ERROR_INVALID_ARGUMENT, "generator: tokens is null");
+    return g.prompt({tokens, count});
+  });
 }
 
 inlay_status inlay_generator_prompt_text(inlay_generator* generator, const char* text, size_t text_bytes,
                                          int32_t parse_special) {
-  if (text == nullptr && text_bytes > 0) return INLAY_ERROR_INVALID_ARGUMENT;
-  return inside_generator(generator, [&](Generator& g) { return g.prompt({text, text_bytes}, parse_special != 0); });
+  return inside_generator(generator, [&](Generator& g) {
+    if (text == nullptr && text_bytes > 0) return g.fail(INLAY_ERROR_INVALID_ARGUMENT, "generator: text is null");
+    return g.prompt({text, text_bytes}, parse_special != 0);
+  });
 }
 
 inlay_status inlay_generator_next(inlay_generator* generator, uint64_t budget_us, inlay_output* out_output) {
-  if (out_output == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
+  clear_struct(out_output);
   inlay_output output = INLAY_OUTPUT_INIT;
-  inlay_status written = write_struct(output, out_output);
-  if (written != INLAY_OK) return written;
   const inlay_status status = inside_generator(generator, [&](Generator& g) {
+    if (write_struct(output, out_output) != INLAY_OK) {
+      return g.fail(INLAY_ERROR_INVALID_ARGUMENT, "generator: out_output is null or was not initialised");
+    }
     GeneratorOutput out;
     const inlay_status result = g.next(budget_us, &out);
     output.text = out.text.data();
@@ -205,6 +210,7 @@ inlay_status inlay_generator_next(inlay_generator* generator, uint64_t budget_us
 }
 
 inlay_status inlay_generator_get_stats(const inlay_generator* generator, inlay_generator_stats* out_stats) {
+  clear_struct(out_stats);
   if (generator == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
   return write_struct(of(generator)->stats(), out_stats);
 }

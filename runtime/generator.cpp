@@ -189,6 +189,7 @@ inlay_status Generator::next(uint64_t budget_us, GeneratorOutput* output) {
   const uint64_t passes_before = pass_ns();
   parts_.text[0] = '\0';
   *output = {std::string_view(parts_.text, 0), {}, INLAY_STOP_NONE};
+  if (budget_us == 0 && phase_ != Phase::kIdle) return INLAY_PENDING;
   const inlay_status status = run(deadline_of(budget_us), output);
   stats.rest_ns += Session::now_ns() - begin - (pass_ns() - passes_before);
   return status;
@@ -222,7 +223,8 @@ inlay_status Generator::run(uint64_t deadline, GeneratorOutput* output) {
 inlay_status Generator::advance(uint64_t deadline, uint64_t* spent_ns) {
   const uint64_t begin = Session::now_ns();
   uint64_t budget_us = INLAY_NO_BUDGET;
-  if (deadline != kNoDeadline) budget_us = begin < deadline ? (deadline - begin) / 1000 : 0;
+  // A session does nothing in no time; with a microsecond it gets on in the end.
+  if (deadline != kNoDeadline) budget_us = begin + 2000 < deadline ? (deadline - begin) / 1000 : 1;
   const inlay_status status = session_->advance(budget_us, nullptr);
   *spent_ns += Session::now_ns() - begin;
   return status;

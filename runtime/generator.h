@@ -68,6 +68,8 @@ class Generator final : public Counted {
   Session& session() const { return *session_; }
   const inlay_generator_stats& stats() const { return state_.stats; }
   const char* message() const { return message_; }
+  /// Keeps the message; `status` is what it returns.
+  inlay_status fail(inlay_status status, const char* message);
 
   const GeneratorState& state() const { return state_; }
   /// Tokens that are part of the timeline and not fed yet.
@@ -101,7 +103,6 @@ class Generator final : public Counted {
   void destroy() override;
   static void check(const Session& session, const inlay_generator_params& params);
 
-  inlay_status fail(inlay_status status, const char* message);
   inlay_status fail_as_session(inlay_status status) { return fail(status, session_->message()); }
   inlay_status check_prompt();
   inlay_status encode_prompt(std::string_view text, bool parse_special);

@@ -82,7 +82,7 @@ struct Model::Parts {
   void lay_out(const File& file, Layout& layout) {
     layout.take<Model>(1);
     layout.take<LayerWeights>(shape.layers);
-    read_model_weights(file.model(), shape, layout, file.runtime().memory(), layers.data(), &weights);
+    read_model_weights(file.model(), shape, layout, layers.data(), &weights);
     const DeviceBytes on_device = file.runtime().device().plan_weights(weights);
     device_bytes = on_device.device;
     layout.take<std::byte>(on_device.host);
@@ -98,6 +98,12 @@ struct Model::Parts {
     }
   }
 
+  /// Gives back what only counting needs, so that create never holds more than the plan.
+  void forget_layers() {
+    std::pmr::vector<LayerWeights>(layers.get_allocator()).swap(layers);
+    weights.layers = nullptr;
+  }
+
   ModelShape shape;
   std::pmr::vector<LayerWeights> layers;
   ModelWeights weights;
@@ -107,7 +113,8 @@ struct Model::Parts {
 };
 
 Model* Model::create(File& file, const inlay_model_params& params) {
-  const Parts parts(file);
+  Parts parts(file);
+  parts.forget_layers();
   HostMemory* memory = file.runtime().memory();
   void* block = memory->allocate(parts.bytes, kCacheLine);
   try {
@@ -124,7 +131,7 @@ Model::Model(File& file, const inlay_model_params& params, const Parts& parts, L
     : runtime_(&file.runtime()), block_bytes_(parts.bytes), mapped_bytes_(weight_bytes(file.model(), true)) {
   const ModelSource& source = file.model();
   auto* layers = layout.take<LayerWeights>(parts.shape.layers);
-  read_model_weights(source, parts.shape, layout, runtime_->memory(), layers, &weights_);
+  read_model_weights(source, parts.shape, layout, layers, &weights_);
   const DeviceBytes on_device = device().plan_weights(weights_);
   auto* device_block = layout.take<std::byte>(on_device.host);
   sources_ = layout.take<ByteSourcePointer>(source.part_count());

@@ -1,8 +1,8 @@
 #include "runtime/model_reader.h"
 
-#include <memory_resource>
+#include <algorithm>
+#include <cstring>
 #include <string>
-#include <vector>
 
 #include "formats/dequantize.h"
 #include "runtime/error.h"
@@ -70,10 +70,14 @@ void check_shape(const ModelShape& s) {
   require(s.layers >= s.attention_interval, "it has no full-attention layer");
 }
 
+constexpr uint32_t kMostTaps = 8;
+constexpr uint32_t kMostBlockBytes = 256;
+
+/// Takes no memory but the layout's, so that what create takes is never more than the plan.
 class WeightReader {
  public:
-  WeightReader(const ModelSource& file, const ModelShape& shape, Layout& layout, std::pmr::memory_resource* memory)
-      : file_(file), shape_(shape), layout_(layout), memory_(memory) {}
+  WeightReader(const ModelSource& file, const ModelShape& shape, Layout& layout)
+      : file_(file), shape_(shape), layout_(layout) {}
 
   bool has(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
 
@@ -114,16 +118,27 @@ class WeightReader {
     const StoredTensor& tensor = find(name);
     const uint32_t taps = shape_.conv_kernel;
     const uint32_t channels = shape_.conv_channels();
-    if (tensor.dimensions[0] != taps || tensor.elements() != uint64_t{taps} * channels) {
+    const uint64_t row = tensor.bytes_a_row();
+    if (tensor.dimensions[0] != taps || tensor.elements() != uint64_t{taps} * channels || row == 0) {
       throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor " + name + " has shape " + shape_text(tensor) + ", expected [" +
                                                 std::to_string(taps) + ", " + std::to_string(channels) + "]");
     }
     auto* values = layout_.take<float>(uint64_t{taps} * channels);
     if (layout_.counting()) return values;
-    std::pmr::vector<float> channel_major(uint64_t{taps} * channels, memory_);
-    read_floats(tensor, channel_major.data());
-    for (uint32_t channel = 0; channel < channels; ++channel) {
-      for (uint32_t tap = 0; tap < taps; ++tap) values[uint64_t{tap} * channels + channel] = channel_major[channel * taps + tap];
+    std::byte bytes[kMostTaps * sizeof(float) * 64];
+    const auto channels_at_once = static_cast<uint32_t>(sizeof bytes / row);
+    for (uint32_t first = 0; first < channels; first += channels_at_once) {
+      const uint32_t count = std::min(channels_at_once, channels - first);
+      if (tensor.data == nullptr) {
+        file_.read_rows(tensor, first, count, bytes);
+      } else {
+        std::memcpy(bytes, tensor.data + first * row, count * row);
+      }
+      for (uint32_t i = 0; i < count; ++i) {
+        float of_channel[kMostTaps];
+        dequantize_row(tensor.type, bytes + i * row, taps, of_channel);
+        for (uint32_t tap = 0; tap < taps; ++tap) values[uint64_t{tap} * channels + first + i] = of_channel[tap];
+      }
     }
     return values;
   }
@@ -182,15 +197,20 @@ class WeightReader {
 
   void read_floats(const StoredTensor& tensor, float* out) const {
     if (tensor.data != nullptr) return dequantize_row(tensor.type, tensor.data, tensor.elements(), out);
-    std::pmr::vector<std::byte> bytes(tensor.bytes, memory_);
-    file_.read(tensor, bytes.data());
-    dequantize_row(tensor.type, bytes.data(), tensor.elements(), out);
+    // The values grow over the bytes that they come from, which stand at the end of their place.
+    const TensorTypeTraits block = traits(tensor.type);
+    std::byte* bytes = reinterpret_cast<std::byte*>(out + tensor.elements()) - tensor.bytes;
+    file_.read(tensor, bytes);
+    std::byte next[kMostBlockBytes];
+    for (uint64_t done = 0; done < tensor.elements(); done += block.block_elements, bytes += block.block_bytes) {
+      std::memcpy(next, bytes, block.block_bytes);
+      dequantize_row(tensor.type, next, block.block_elements, out + done);
+    }
   }
 
   const ModelSource& file_;
   const ModelShape& shape_;
   Layout& layout_;
-  std::pmr::memory_resource* memory_;  // for what is only needed while reading
 };
 
 }  // namespace
@@ -221,7 +241,7 @@ ModelShape read_model_shape(const ModelSource& file) {
   s.rms_epsilon = reader.real(ModelReal::RmsEpsilon);
   s.rope_base = reader.real(ModelReal::RopeBase);
   s.rope_length = reader.number(ModelNumber::RopeLength, 2, 1024);
-  s.conv_kernel = reader.number(ModelNumber::ConvolutionTaps, 2, 8);
+  s.conv_kernel = reader.number(ModelNumber::ConvolutionTaps, 2, kMostTaps);
   s.state_length = reader.number(ModelNumber::StateLength, 16, 256);
   s.value_heads = reader.number(ModelNumber::ValueHeads, 1, 1024);
   s.key_heads = reader.number(ModelNumber::KeyHeads, 1, 1024);
@@ -239,9 +259,9 @@ ModelShape read_model_shape(const ModelSource& file) {
   return s;
 }
 
-void read_model_weights(const ModelSource& file, const ModelShape& shape, Layout& layout,
-                        std::pmr::memory_resource* memory, LayerWeights* layers, ModelWeights* weights) {
-  WeightReader reader(file, shape, layout, memory);
+void read_model_weights(const ModelSource& file, const ModelShape& shape, Layout& layout, LayerWeights* layers,
+                        ModelWeights* weights) {
+  WeightReader reader(file, shape, layout);
   weights->shape = shape;
   weights->layers = layers;
   weights->embedding = reader.matrix("token_embd", shape.vocabulary, shape.embedding);

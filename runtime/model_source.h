@@ -71,6 +71,9 @@ class ModelSource {
   virtual std::optional<Vocabulary> vocabulary() const { return std::nullopt; }
   virtual std::optional<StoredTokenizer> tokenizer() const { return std::nullopt; }
 
+  /// What a person should know of how it was read, "the vision tower is left out" for example; "" mostly.
+  virtual std::string_view notes() const { return ""; }
+
   /// Where the model is a package: only there its bytes can be checked.
   virtual const PackageFile* package() const { return nullptr; }
 };

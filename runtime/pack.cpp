@@ -38,7 +38,7 @@ void check_loadable(const ModelSource& source, std::pmr::memory_resource* memory
   std::pmr::vector<LayerWeights> layers(shape.layers, memory);
   ModelWeights weights;
   Layout counting;
-  read_model_weights(source, shape, counting, memory, layers.data(), &weights);
+  read_model_weights(source, shape, counting, layers.data(), &weights);
 }
 
 /// The tokenizer's tables, and what the header says of them.
@@ -174,6 +174,7 @@ void pack(Runtime& runtime, const PackWish& wish) {
   std::pmr::memory_resource* memory = runtime.memory();
   const ModelSourcePointer source = open_input(wish.input, memory);
   if (!source->tensors().empty()) check_loadable(*source, memory);
+  if (!source->notes().empty()) runtime.log(INLAY_LOG_INFO, (std::string(wish.input) + ": " + std::string(source->notes())).c_str());
   const std::optional<PackedTokenizer> tokenizer = pack_tokenizer(*source, memory);
 
   PackageContents contents(memory);

@@ -36,18 +36,13 @@ size_t copy_text(const char* message, char* buffer, size_t capacity) {
 }
 
 Runtime* Runtime::create(const inlay_runtime_params& params) {
+  // The runtime's own memory comes from the allocator that it then holds, so it is taken by hand.
+  HostMemory memory(params.allocator, params.memory_limit);
+  void* place = memory.allocate(sizeof(Runtime), alignof(Runtime));
   try {
-    // The runtime's own memory comes from the allocator that it then holds, so it is taken by hand.
-    HostMemory memory(params.allocator, params.memory_limit);
-    void* place = memory.allocate(sizeof(Runtime), alignof(Runtime));
-    try {
-      return new (place) Runtime(params);
-    } catch (...) {
-      memory.deallocate(place, sizeof(Runtime), alignof(Runtime));
-      throw;
-    }
-  } catch (const std::exception& error) {
-    if (params.log != nullptr) params.log(params.log_user_data, INLAY_LOG_ERROR, error.what());
+    return new (place) Runtime(params);
+  } catch (...) {
+    memory.deallocate(place, sizeof(Runtime), alignof(Runtime));
     throw;
   }
 }

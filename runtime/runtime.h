@@ -14,7 +14,7 @@ namespace inlay {
 /// What a process makes first: the device with its threads, the host's memory, and the log.
 class Runtime final : public Counted {
  public:
-  /// Throws Error; the message has gone to the log by then.
+  /// Throws Error.
   static Runtime* create(const inlay_runtime_params& params);
 
   HostMemory* memory() { return &memory_; }

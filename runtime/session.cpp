@@ -353,6 +353,7 @@ inlay_status Session::run_slices(uint64_t budget_ns) {
       if (cancelled_.load(std::memory_order_relaxed)) {
         return stop_work(INLAY_ERROR_CANCELLED, "the work was cancelled");
       }
+      if (budget_ns == 0) return INLAY_PENDING;
       const bool whole = device.asynchronous() && budget_ns == UINT64_MAX;
       const uint32_t end = whole ? slices_ : slice_ + 1;
       const uint32_t kind = device.slice_kind(*scratch_, pass_, slice_);

@@ -505,7 +505,9 @@ INLAY_API inlay_status inlay_sampler_create(inlay_model *model, const inlay_samp
 INLAY_API void inlay_sampler_destroy(inlay_sampler *sampler);
 
 /* The token at `position` (that of the token drawn), from its logits and the tokens before it. The same
- * arguments give the same token. Allocates nothing; the logits are only read. */
+ * arguments give the same token, on every machine. Logits that are not numbers count as -infinity, +infinity as
+ * the largest number; INLAY_ERROR_INVALID_ARGUMENT where that leaves no token to draw, and for a history token
+ * out of range that the penalties meet. Allocates nothing; the logits are only read. */
 INLAY_API inlay_status inlay_sampler_sample(inlay_sampler *sampler, const float *logits, const int32_t *history,
                                             size_t history_count, uint64_t position, int32_t *out_token);
 
@@ -522,9 +524,10 @@ typedef struct inlay_drafter {
   /* Writes up to `max` guesses at the tokens that follow `tokens` (all of the timeline, the newest last). */
   inlay_status (*propose)(void *user_data, const int32_t *tokens, size_t count, size_t max, int32_t *out_tokens,
                           size_t *out_count);
-  /* optional: these tokens were appended to the timeline, of which `accepted` came from the last proposal. */
+  /* optional: these tokens were appended to the timeline, prompts included; the first `accepted` of them came
+   * from the last proposal. */
   void (*observe)(void *user_data, const int32_t *tokens, size_t count, size_t accepted);
-  /* optional: the timeline was emptied. */
+  /* optional: the timeline was changed from outside; observe tells of all of it anew. */
   void (*reset)(void *user_data);
 } inlay_drafter;
 #define INLAY_DRAFTER_INIT {sizeof(inlay_drafter), NULL, NULL, NULL, NULL}
@@ -591,14 +594,17 @@ INLAY_API inlay_status inlay_generator_create(inlay_session *session, const inla
 INLAY_API void inlay_generator_destroy(inlay_generator *generator);
 INLAY_API size_t inlay_generator_message(const inlay_generator *generator, char *buffer, size_t capacity);
 
-/* Appends a prompt: it is fed when next is called. A prompt after an answer continues the same timeline. */
+/* Appends a prompt: it is fed when next is called. A prompt after an answer continues the same timeline; the
+ * token that ended the answer is fed in front of it. INLAY_ERROR_WRONG_STATE after INLAY_PENDING, until next gave
+ * something. */
 INLAY_API inlay_status inlay_generator_prompt_tokens(inlay_generator *generator, const int32_t *tokens, size_t count);
 INLAY_API inlay_status inlay_generator_prompt_text(inlay_generator *generator, const char *text, size_t text_bytes,
                                                    int32_t parse_special);
 
 /* Goes on generating for at most budget_us microseconds, or INLAY_NO_BUDGET until something came. INLAY_OK:
  * out_output has new tokens, and their text as far as it is whole. INLAY_PENDING: the budget is used up.
- * INLAY_END: the answer is complete (out_output may bring its last text); a new prompt goes on. */
+ * INLAY_END: the answer is complete (out_output may bring its last text); a new prompt goes on.
+ * After an error the work it stopped is as if it had not begun; the next call tries it again. */
 INLAY_API inlay_status inlay_generator_next(inlay_generator *generator, uint64_t budget_us, inlay_output *out_output);
 INLAY_API inlay_status inlay_generator_get_stats(const inlay_generator *generator, inlay_generator_stats *out_stats);
 
