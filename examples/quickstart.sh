@@ -3,7 +3,7 @@
 # Usage: sh examples/quickstart.sh [PROMPT]
 set -eu
 cd "$(dirname "$0")/.."
-prompt=${1:-"Good evening! What would a bowl of stew and a bed for the night cost me?"}
+prompt=${1:-"Three ales and two bowls of stew, please."}
 
 sh tests/need_packages.sh cmake ninja-build gcc g++ pkg-config doctest-dev libbenchmark-dev libutf8proc-dev
 
@@ -12,5 +12,5 @@ cmake --preset default >/dev/null
 cmake --build --preset default --target inlay_command
 built=$(date +%s)
 
-build/default/inlay generate examples/model/tavern.gguf -p "$prompt" -n 200 --seed 1
+printf "%s\n" "$prompt" | build/default/inlay chat examples/model/tavern.gguf --think on --temp 0
 printf '\nbuilt in %d s, answered in %d s\n' $((built - began)) $(($(date +%s) - built))

@@ -55,10 +55,10 @@ class DeviceModel {
         shape_(read_model_shape(file_)),
         layers_(shape_.layers) {
     Layout counting;
-    read_model_weights(file_, shape_, counting, std::pmr::new_delete_resource(), layers_.data(), &weights_);
+    read_model_weights(file_, shape_, counting, layers_.data(), &weights_);
     vectors_.emplace(counting.bytes());
     Layout placing(vectors_->data(), counting.bytes());
-    read_model_weights(file_, shape_, placing, std::pmr::new_delete_resource(), layers_.data(), &weights_);
+    read_model_weights(file_, shape_, placing, layers_.data(), &weights_);
     block_.emplace(device_.plan_weights(weights_).host);
     on_device_ = device_.create_weights(weights_, block_->data(), nullptr, nullptr);
   }

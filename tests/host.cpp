@@ -169,24 +169,28 @@ Logits logits_of(const inlay_session* session, size_t row, uint32_t vocabulary) 
 }
 
 Logits prefill(inlay_session* session, std::span<const int32_t> tokens, uint32_t vocabulary) {
-  require(inlay_session_prefill(session, tokens.data(), tokens.size()), "prefill", message_of(session));
+  const inlay_status status = inlay_session_prefill(session, tokens.data(), tokens.size());
+  require(status, "prefill", message_of(session));
   return logits_of(session, 0, vocabulary);
 }
 
 Logits step(inlay_session* session, int32_t token, uint32_t vocabulary) {
-  require(inlay_session_step(session, token), "step", message_of(session));
+  const inlay_status status = inlay_session_step(session, token);
+  require(status, "step", message_of(session));
   return logits_of(session, 0, vocabulary);
 }
 
 std::vector<Logits> verify(inlay_session* session, std::span<const int32_t> tokens, uint32_t vocabulary) {
-  require(inlay_session_verify(session, tokens.data(), tokens.size()), "verify", message_of(session));
+  const inlay_status status = inlay_session_verify(session, tokens.data(), tokens.size());
+  require(status, "verify", message_of(session));
   std::vector<Logits> rows;
   for (size_t row = 0; row < tokens.size(); ++row) rows.push_back(logits_of(session, row, vocabulary));
   return rows;
 }
 
 void commit(inlay_session* session, size_t count) {
-  require(inlay_session_commit(session, count), "commit", message_of(session));
+  const inlay_status status = inlay_session_commit(session, count);
+  require(status, "commit", message_of(session));
 }
 
 bool same_bits(std::span<const float> a, std::span<const float> b) {

@@ -20,8 +20,17 @@ namespace {
 std::atomic<bool> counting{false};
 std::atomic<uint64_t> allocations{0};
 
+std::atomic<int64_t> calls_to_failure{0};
+
 [[maybe_unused]] void note() {
   if (counting.load(std::memory_order_relaxed)) allocations.fetch_add(1, std::memory_order_relaxed);
+}
+
+/// Notes the call; false where it is the one that has to fail.
+[[maybe_unused]] bool may_allocate() {
+  note();
+  if (calls_to_failure.load(std::memory_order_relaxed) <= 0) return true;
+  return calls_to_failure.fetch_sub(1, std::memory_order_relaxed) != 1;
 }
 
 }  // namespace
@@ -48,28 +57,22 @@ void* __libc_realloc(void* memory, size_t size);
 void* __libc_memalign(size_t alignment, size_t size);
 
 void* malloc(size_t size) {
-  note();
-  return __libc_malloc(size);
+  return may_allocate() ? __libc_malloc(size) : nullptr;
 }
 void* calloc(size_t count, size_t size) {
-  note();
-  return __libc_calloc(count, size);
+  return may_allocate() ? __libc_calloc(count, size) : nullptr;
 }
 void* realloc(void* memory, size_t size) {
-  note();
-  return __libc_realloc(memory, size);
+  return may_allocate() ? __libc_realloc(memory, size) : nullptr;
 }
 void* aligned_alloc(size_t alignment, size_t size) {
-  note();
-  return __libc_memalign(alignment, size);
+  return may_allocate() ? __libc_memalign(alignment, size) : nullptr;
 }
 void* memalign(size_t alignment, size_t size) {
-  note();
-  return __libc_memalign(alignment, size);
+  return may_allocate() ? __libc_memalign(alignment, size) : nullptr;
 }
 int posix_memalign(void** out, size_t alignment, size_t size) {
-  note();
-  *out = __libc_memalign(alignment, size);
+  *out = may_allocate() ? __libc_memalign(alignment, size) : nullptr;
   return *out == nullptr ? ENOMEM : 0;
 }
 
@@ -83,6 +86,17 @@ bool inlay::test::can_count_allocations() { return true; }
 bool inlay::test::can_count_allocations() { return false; }
 
 #endif
+
+bool inlay::test::fail_allocation([[maybe_unused]] uint64_t call) {
+#if defined(INLAY_SANITIZER_HOOKS) || !defined(__GLIBC__)
+  return false;
+#else
+  calls_to_failure = static_cast<int64_t>(call);
+  return true;
+#endif
+}
+
+bool inlay::test::allocation_has_failed() { return calls_to_failure <= 0; }
 
 void inlay::test::begin_counting() {
   allocations = 0;

@@ -23,7 +23,7 @@ using cpu::MatmulKernels;
 
 constexpr TensorType kTypes[] = {
 #define INLAY_LIST(name, number, elements, bytes) TensorType::name,
-    INLAY_FOR_EACH_TENSOR_TYPE(INLAY_LIST)
+    INLAY_FOR_EACH_TENSOR_TYPE(INLAY_LIST) INLAY_FOR_EACH_OWN_TENSOR_TYPE(INLAY_LIST)
 #undef INLAY_LIST
 };
 

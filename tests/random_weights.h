@@ -73,6 +73,12 @@ inline void fill_random_weights(TensorType type, uint32_t columns, std::mt19937&
       return for_blocks.operator()<BlockMXFP4>(
           [&](BlockMXFP4& block) { block.e = static_cast<uint8_t>(120 + random() % 6); });
     case TensorType::NVFP4: return;
+    case TensorType::FP8:
+      return for_blocks.operator()<BlockFP8>([&](BlockFP8& block) {
+        const float scale = 0.001f * static_cast<float>(1 + random() % 100);
+        std::memcpy(block.d, &scale, sizeof scale);
+        for (uint8_t& code : block.qs) code = (code & 0x7F) == 0x7F ? 0 : code;  // no NaN
+      });
   }
 }
 

@@ -81,11 +81,10 @@ phase_compile_cuda() { find_nvcc && build cuda -DCMAKE_CUDA_ARCHITECTURES=90; }
 
 phase_fuzz() {
   need_clang
-  cmake --preset fuzz >build/fuzz.configure.log || { cat build/fuzz.configure.log; return 1; }
-  cmake --build --preset fuzz --parallel "$jobs" --target inlay_fuzzers || return 1
-  targets=$(cd build/fuzz/tests/fuzz && ls -d ./*_fuzz 2>/dev/null)
+  build asan || return 1
+  targets=$(cd build/asan/tests/fuzz && ls -d ./*_fuzz 2>/dev/null)
   [ -n "$targets" ] || { echo "no fuzz targets"; return $skipped; }
-  echo "$targets" | sed 's|^\./||; s|_fuzz$||' | xargs -P 2 -n 1 sh tests/fuzz/run_one.sh build/fuzz
+  echo "$targets" | sed 's|^\./||; s|_fuzz$||' | xargs -P 2 -n 1 sh tests/fuzz/run_one.sh build/asan
 }
 
 phase_format() {

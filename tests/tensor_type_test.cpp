@@ -7,7 +7,9 @@ namespace inlay {
 TEST_CASE("tensor types keep their numbers in a GGUF file") {
   for (int i = 0; i < kTensorTypeCount; ++i) {
     const auto type = static_cast<TensorType>(i);
-    CHECK(tensor_type_from_gguf(traits(type).gguf_number) == type);
+    const uint32_t number = traits(type).gguf_number;
+    CHECK(tensor_type_from_number(number) == type);
+    CHECK(tensor_type_from_gguf(number).has_value() == (number < kFirstOwnTypeNumber));
   }
   CHECK(!tensor_type_from_gguf(4).has_value());
   CHECK(!tensor_type_from_gguf(0xFFFFFFFFu).has_value());

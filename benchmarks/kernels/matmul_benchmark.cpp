@@ -36,17 +36,18 @@ AlignedBytes allocate(size_t bytes) {
   return AlignedBytes(new (std::align_val_t{kCacheLine}) std::byte[bytes]);
 }
 
+/// Rows of a matrix that fills kStreamBytes.
+uint32_t stream_rows(TensorType type, uint32_t columns) {
+  const uint64_t count = kStreamBytes / row_bytes(type, columns);
+  return static_cast<uint32_t>(count / cpu::kWideOutputGranule * cpu::kWideOutputGranule);
+}
+
 /// One matrix at a time, shared by the threads of a benchmark and by successive benchmarks of one type.
 struct SharedWeights {
   std::mutex mutex;
   AlignedBytes bytes = allocate(kStreamBytes);
   int type = -1;
   uint32_t columns = 0;
-
-  uint32_t rows(TensorType wanted, uint32_t wanted_columns) const {
-    const uint64_t count = kStreamBytes / row_bytes(wanted, wanted_columns);
-    return static_cast<uint32_t>(count / cpu::kWideOutputGranule * cpu::kWideOutputGranule);
-  }
 
   void fill(TensorType wanted, uint32_t wanted_columns) {
     const std::lock_guard lock(mutex);
@@ -59,7 +60,7 @@ struct SharedWeights {
     for (uint32_t row = 0; row < kDistinctRows; ++row) {
       test::fill_random_weights(wanted, columns, random, bytes.get() + row * stride);
     }
-    for (uint32_t row = kDistinctRows; row < rows(wanted, columns); ++row) {
+    for (uint32_t row = kDistinctRows; row < stream_rows(wanted, columns); ++row) {
       std::memcpy(bytes.get() + row * stride, bytes.get() + row % kDistinctRows * stride, stride);
     }
   }
@@ -129,7 +130,7 @@ void multiply(benchmark::State& state, const MatmulKernels* kernels, TensorType 
   }
 }
 
-void register_all() {
+bool register_all() {
   constexpr uint32_t kColumns = 3584;
   constexpr uint32_t kWideOutputs = 3584;
   benchmark::RegisterBenchmark("read", read)->Threads(1)->Threads(2)->UseRealTime();
@@ -138,7 +139,7 @@ void register_all() {
   for (const MatmulKernels* kernels : cpu::available_kernels(features)) {
     for (int i = 0; i < kTensorTypeCount; ++i) {
       const TensorType type = static_cast<TensorType>(i);
-      const uint32_t stream_outputs = shared_weights().rows(type, kColumns);
+      const uint32_t stream_outputs = stream_rows(type, kColumns);
       const std::string suffix = "/" + std::string(kernels->name) + "/" + std::string(traits(type).name);
       benchmark::RegisterBenchmark(("narrow" + suffix).c_str(), multiply, kernels, type, false, kColumns,
                                    stream_outputs)
@@ -161,15 +162,9 @@ void register_all() {
           ->UseRealTime();
     }
   }
+  return true;
 }
+
+[[maybe_unused]] const bool registered = register_all();
 
 }  // namespace
-
-int main(int argc, char** argv) {
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  register_all();
-  benchmark::RunSpecifiedBenchmarks();
-  benchmark::Shutdown();
-  return 0;
-}

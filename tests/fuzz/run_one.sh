@@ -8,8 +8,8 @@ seeds=tests/fuzz/corpus/$name
 found=$build/corpus/$name
 log=$build/$name.log
 mkdir -p "$found"
-if "$build/tests/fuzz/${name}_fuzz" -max_total_time="${INLAY_FUZZ_SECONDS:-60}" -timeout=20 -rss_limit_mb=2048 \
-  -artifact_prefix="$build/$name-" "$found" "$seeds" >"$log" 2>&1; then
+if ASAN_OPTIONS=allocator_may_return_null=1 "$build/tests/fuzz/${name}_fuzz" -max_total_time="${INLAY_FUZZ_SECONDS:-60}" \
+  -timeout=20 -rss_limit_mb=2048 -artifact_prefix="$build/$name-" "$found" "$seeds" >"$log" 2>&1; then
   echo "$name: $(tail -n 1 "$log")"
 else
   tail -n 60 "$log"

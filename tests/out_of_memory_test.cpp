@@ -1,0 +1,197 @@
+#include <doctest/doctest.h>
+
+#include <functional>
+#include <string>
+
+#include "tests/host.h"
+#include "tests/interposed_malloc.h"
+#include "tests/test_data.h"
+
+using namespace inlay::test;
+
+// Every create and open with each of its allocations failing in turn: a clean status, nothing held, and the same
+// call then succeeds. Once with the host's allocator, once with the C library's, which the C++ library takes from.
+
+namespace {
+
+/// What creates find before them.
+struct Parents {
+  inlay_allocator allocator = INLAY_ALLOCATOR_INIT;
+  const inlay_allocator* table = nullptr;  // null: the C library's
+  inlay_runtime* runtime = nullptr;
+  inlay_file* file = nullptr;
+  inlay_model* model = nullptr;
+  inlay_session* session = nullptr;
+};
+
+struct Creation {
+  const char* name;
+  inlay_status (*run)(const Parents&);  // makes it and, if that went well, destroys it
+};
+
+inlay_source source() {
+  static const std::string path = own_data("blocks32.gguf").string();
+  inlay_source source = INLAY_SOURCE_INIT;
+  source.path = path.c_str();
+  return source;
+}
+
+const Creation kCreations[] = {
+    {"runtime",
+     [](const Parents& parents) {
+       inlay_runtime_params params = INLAY_RUNTIME_PARAMS_INIT;
+       params.threads = 3;
+       params.allocator = parents.table;
+       inlay_runtime* made = nullptr;
+       const inlay_status status = inlay_runtime_create(&params, &made);
+       inlay_runtime_destroy(made);
+       return status;
+     }},
+    {"file",
+     [](const Parents& parents) {
+       const inlay_source from = source();
+       inlay_file* made = nullptr;
+       const inlay_status status = inlay_file_open(parents.runtime, &from, &made);
+       inlay_file_destroy(made);
+       return status;
+     }},
+    {"plan",
+     [](const Parents& parents) {
+       inlay_memory_plan plan = INLAY_MEMORY_PLAN_INIT;
+       return inlay_file_plan(parents.file, nullptr, &plan);
+     }},
+    {"model",
+     [](const Parents& parents) {
+       inlay_model* made = nullptr;
+       const inlay_status status = inlay_model_create(parents.file, nullptr, &made);
+       inlay_model_destroy(made);
+       return status;
+     }},
+    {"file and model",
+     [](const Parents& parents) {
+       const inlay_source from = source();
+       inlay_model* made = nullptr;
+       const inlay_status status = inlay_model_open(parents.runtime, &from, nullptr, &made);
+       inlay_model_destroy(made);
+       return status;
+     }},
+    {"tokenizer",
+     [](const Parents& parents) {
+       inlay_tokenizer* made = nullptr;
+       const inlay_status status = inlay_tokenizer_create(parents.file, &made);
+       inlay_tokenizer_destroy(made);
+       return status;
+     }},
+    {"encode",
+     [](const Parents& parents) {
+       // Not in NFC, in a long word: the two things that take memory.
+       static const std::string text = std::string(1000, 'a') + "e\xCC\x81";
+       size_t count = 0;
+       return inlay_tokenizer_encode(inlay_model_tokenizer(parents.model), text.data(), text.size(), 0, nullptr, 0,
+                                     &count);
+     }},
+    {"session",
+     [](const Parents& parents) {
+       const inlay_session_params params = session_params(300, true);
+       inlay_session* made = nullptr;
+       const inlay_status status = inlay_session_create(parents.model, &params, &made);
+       inlay_session_destroy(made);
+       return status;
+     }},
+    {"fork",
+     [](const Parents& parents) {
+       inlay_session* made = nullptr;
+       const inlay_status status = inlay_session_fork(parents.session, &made);
+       inlay_session_destroy(made);
+       return status;
+     }},
+    {"sampler",
+     [](const Parents& parents) {
+       const inlay_logit_bias bias{1, 1.0f};
+       inlay_sampler_params params = INLAY_SAMPLER_PARAMS_INIT;
+       params.temperature = 1;
+       params.biases = &bias;
+       params.bias_count = 1;
+       inlay_sampler* made = nullptr;
+       const inlay_status status = inlay_sampler_create(parents.model, &params, &made);
+       inlay_sampler_destroy(made);
+       return status;
+     }},
+    {"generator",
+     [](const Parents& parents) {
+       inlay_generator_params params = INLAY_GENERATOR_PARAMS_INIT;
+       params.draft = INLAY_DRAFT_LOOKUP_MTP;
+       inlay_generator* made = nullptr;
+       const inlay_status status = inlay_generator_create(parents.session, &params, &made);
+       inlay_generator_destroy(made);
+       return status;
+     }},
+};
+
+/// Calls `attempt` with each allocation failing in turn until none does; how many there were.
+uint64_t fail_each(const char* name, const std::function<void(uint64_t)>& fail_at, const std::function<bool()>& failed,
+                   const std::function<inlay_status()>& attempt, const std::function<void()>& check) {
+  CAPTURE(name);
+  REQUIRE(attempt() == INLAY_OK);
+  for (uint64_t call = 1; call < 100000; ++call) {
+    CAPTURE(call);
+    fail_at(call);
+    const inlay_status status = attempt();
+    const bool has_failed = failed();
+    fail_at(0);
+    check();
+    if (!has_failed) {
+      REQUIRE(status == INLAY_OK);
+      return call - 1;
+    }
+    // What only makes an answer nicer may do without; a result that is there must not be an error.
+    REQUIRE((status == INLAY_ERROR_OUT_OF_MEMORY || status == INLAY_OK));
+    if (call % 16 == 1) REQUIRE(attempt() == INLAY_OK);
+  }
+  FAIL("allocations without end");
+  return 0;
+}
+
+Handle<inlay_session> feed(Handle<inlay_session> session) {
+  step(session.get(), 1, 256);
+  return session;
+}
+
+}  // namespace
+
+TEST_CASE("every allocation of the host's allocator fails once") {
+  CountingAllocator allocator;
+  {
+    const OpenModel model(own_data("blocks32.gguf"), {.threads = 2, .allocator = &allocator});
+    const Handle<inlay_session> session = feed(model.session(session_params(300, true)));
+    const inlay_allocator table = allocator.table();
+    const Parents parents{table, &table, model.runtime(), model.file(), model.get(), session.get()};
+    const uint64_t blocks = allocator.live_blocks(), bytes = allocator.live_bytes();
+    for (const Creation& creation : kCreations) {
+      const uint64_t calls = fail_each(
+          creation.name, [&](uint64_t call) { allocator.fail_at(call); }, [&] { return allocator.has_failed(); },
+          [&] { return creation.run(parents); },
+          [&] {
+            REQUIRE(allocator.live_blocks() == blocks);
+            REQUIRE(allocator.live_bytes() == bytes);
+          });
+      CHECK(calls >= 1);
+    }
+  }
+  CHECK(allocator.live_blocks() == 0);
+  CHECK(allocator.mistakes() == 0);
+}
+
+TEST_CASE("every allocation of the C library fails once") {
+  if (!fail_allocation(0)) return;  // a sanitizer has malloc: the release build does this
+  const OpenModel model(own_data("blocks32.gguf"), {.threads = 2});
+  const Handle<inlay_session> session = feed(model.session(session_params(300, true)));
+  const Parents parents{INLAY_ALLOCATOR_INIT, nullptr, model.runtime(), model.file(), model.get(), session.get()};
+  const uint64_t bytes = memory_of(model.runtime());
+  for (const Creation& creation : kCreations) {
+    const uint64_t calls = fail_each(
+        creation.name, [](uint64_t call) { fail_allocation(call); }, [] { return allocation_has_failed(); },
+        [&] { return creation.run(parents); }, [&] { REQUIRE(memory_of(model.runtime()) == bytes); });
+    CHECK(calls >= 1);
+  }
+}
