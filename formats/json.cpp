@@ -21,7 +21,7 @@ constexpr size_t kMostNodes = std::numeric_limits<int32_t>::max();
 /// RapidJSON's allocator interface over a memory resource; its Free is static, so each piece knows its own.
 class ParserMemory {
  public:
-  static constexpr bool kNeedFree = true;
+  [[maybe_unused]] static constexpr bool kNeedFree = true;
 
   explicit ParserMemory(std::pmr::memory_resource* memory = nullptr) : memory_(memory) {}
 

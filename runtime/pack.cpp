@@ -1,8 +1,9 @@
 #include "runtime/pack.h"
 
 #include <algorithm>
-#include <atomic>
+#include <cmath>
 #include <cstring>
+#include <deque>
 #include <exception>
 #include <memory_resource>
 #include <mutex>
@@ -11,11 +12,15 @@
 #include <vector>
 
 #include "formats/dequantize.h"
+#include "formats/gguf_header.h"
 #include "formats/package_writer.h"
+#include "formats/quantize.h"
 #include "kernels/cpu/thread_pool.h"
 #include "runtime/error.h"
+#include "runtime/importance.h"
 #include "runtime/model_reader.h"
 #include "runtime/model_source.h"
+#include "runtime/quantisation.h"
 #include "runtime/tokenizer.h"
 
 namespace inlay {
@@ -101,24 +106,66 @@ uint32_t known_number(const ModelSource& source, ModelNumber number) {
   return static_cast<uint32_t>(value);
 }
 
+/// A tensor of the package, and what it is made of.
+struct PackedTensor {
+  const StoredTensor* from = nullptr;  // null: the one number `value`
+  float from_scale = 1.0f;             // the source tensor's own scale, where it is applied
+  size_t scale_of = 0;                 // of an NVFP4 tensor: where its own scale stands in the package
+  float value = 1.0f;
+};
+
 /// Makes the tensors' bytes a chunk of rows at a time, on all threads.
 class TensorPacker {
  public:
   TensorPacker(const ModelSource& source, uint32_t threads, PackageWriter& writer, const PackWish& wish,
-               std::pmr::memory_resource* memory)
-      : source_(source), writer_(writer), wish_(wish), memory_(memory), pool_(threads, memory), chunk_(memory) {}
+               const ImportanceMatrix* importance, std::pmr::memory_resource* memory)
+      : source_(source),
+        writer_(writer),
+        wish_(wish),
+        importance_(importance),
+        memory_(memory),
+        pool_(threads, memory),
+        chunk_(memory) {}
 
-  void pack(const StoredTensor& from, const StoredTensor& to) {
-    if (from.data != nullptr && from.type == to.type) return copy(from);
+  void pack(const PackedTensor& packed, const StoredTensor& to, float tensor_scale) {
+    if (packed.from == nullptr) return write(reinterpret_cast<const std::byte*>(&packed.value), sizeof packed.value);
+    const StoredTensor& from = *packed.from;
+    const bool same = from.type == to.type;
+    if (same && from.data != nullptr) return copy(from);
+    const std::pmr::vector<float> columns =
+        same || importance_ == nullptr ? std::pmr::vector<float>(memory_) : importance_->of(from);
     const uint64_t row_bytes = to.bytes_a_row();
     const uint64_t rows = to.rows();
     const uint64_t chunk_rows = std::clamp<uint64_t>(kChunkBytes / row_bytes, 1, rows);
     chunk_.resize(static_cast<size_t>(chunk_rows * row_bytes));
     for (uint64_t first = 0; first < rows; first += chunk_rows) {
       const uint64_t count = std::min(chunk_rows, rows - first);
-      make_rows(from, to, first, count);
+      if (same) {
+        run(count, row_bytes, [&](uint64_t begin, uint64_t end) {
+          source_.read_rows(from, first + begin, end - begin, chunk_.data() + begin * row_bytes);
+        });
+      } else {
+        for_rows(from, packed.from_scale, first, count, row_bytes, [&](const float* row, uint64_t i) {
+          quantize_row(to.type, row, to.dimensions[0], columns.empty() ? nullptr : columns.data(), tensor_scale,
+                       chunk_.data() + i * row_bytes);
+        });
+      }
       write(chunk_.data(), count * row_bytes);
     }
+  }
+
+  /// Of all weights.
+  float largest_magnitude(const PackedTensor& packed) {
+    std::mutex mutex;
+    float largest = 0;
+    const StoredTensor& from = *packed.from;
+    for_rows(from, packed.from_scale, 0, from.rows(), from.bytes_a_row(), [&](const float* row, uint64_t) {
+      float of_row = 0;
+      for (uint64_t i = 0; i < from.dimensions[0]; ++i) of_row = std::max(of_row, std::fabs(row[i]));
+      const std::lock_guard lock(mutex);
+      largest = std::max(largest, of_row);
+    });
+    return largest;
   }
 
   void write(const std::byte* data, uint64_t bytes) {
@@ -139,59 +186,139 @@ class TensorPacker {
     }
   }
 
-  void make_rows(const StoredTensor& from, const StoredTensor& to, uint64_t first, uint64_t count) {
-    const uint64_t row_bytes = to.bytes_a_row();
+  /// f(begin, end) for ranges of `count` rows, on all threads; rethrows what one of them throws.
+  template <typename F>
+  void run(uint64_t count, uint64_t row_bytes, const F& f) {
     const uint64_t task_rows = std::clamp<uint64_t>(kTaskBytes / row_bytes, 1, count);
     const auto tasks = static_cast<uint32_t>((count + task_rows - 1) / task_rows);
     std::mutex mutex;
     std::exception_ptr failure;
-    auto make = [&](uint32_t task, uint32_t) {
+    auto task_of = [&](uint32_t task, uint32_t) {
       try {
-        const uint64_t begin = task * task_rows;
-        const uint64_t rows = std::min(task_rows, count - begin);
-        source_.read_rows(from, first + begin, rows, chunk_.data() + begin * row_bytes);
+        f(task * task_rows, std::min(count, (task + 1) * task_rows));
       } catch (...) {
         const std::lock_guard lock(mutex);
         failure = std::current_exception();
       }
     };
-    pool_.run(tasks, make);
+    pool_.run(tasks, task_of);
     if (failure) std::rethrow_exception(failure);
+  }
+
+  /// f(weights, i) for row first + i of the tensor, i < count. Throws INLAY_ERROR_CORRUPT_FILE for weights that are
+  /// not finite.
+  template <typename F>
+  void for_rows(const StoredTensor& from, float scale, uint64_t first, uint64_t count, uint64_t row_bytes,
+                const F& f) {
+    const uint64_t columns = from.dimensions[0];
+    run(count, row_bytes, [&](uint64_t begin, uint64_t end) {
+      std::pmr::vector<std::byte> stored(static_cast<size_t>(from.bytes_a_row()), memory_);
+      std::pmr::vector<float> row(static_cast<size_t>(columns), memory_);
+      for (uint64_t i = begin; i < end; ++i) {
+        source_.read_rows(from, first + i, 1, stored.data());
+        dequantize_row(from.type, stored.data(), columns, row.data());
+        bool finite = true;
+        for (float& weight : row) {
+          weight *= scale;
+          finite &= std::fabs(weight) < 1e30f;
+        }
+        if (!finite) throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor " + quoted(from.name) + ": a weight is not finite");
+        f(row.data(), i);
+      }
+    });
   }
 
   const ModelSource& source_;
   PackageWriter& writer_;
   const PackWish& wish_;
+  const ImportanceMatrix* importance_;
   std::pmr::memory_resource* memory_;
   cpu::ThreadPool pool_;
   std::pmr::vector<std::byte> chunk_;
   uint64_t done_ = 0;
 };
 
+/// The package's tensors: of what type, and from what. Names of tensors that the source has not are kept in `names`.
+std::pmr::vector<PackedTensor> plan_tensors(const ModelSource& source, Quantisation quantisation,
+                                            std::pmr::vector<StoredTensor>& to, std::deque<std::string>& names,
+                                            std::pmr::memory_resource* memory) {
+  QuantisationShape shape;
+  shape.blocks = known_number(source, ModelNumber::BlockCount);
+  shape.mtp_blocks = known_number(source, ModelNumber::MtpLayers);
+  shape.heads = known_number(source, ModelNumber::AttentionHeads);
+  shape.kv_heads = std::max(1u, known_number(source, ModelNumber::AttentionKvHeads));
+  shape.tied_embeddings = source.find_tensor("output.weight") == nullptr;
+  constexpr std::string_view kWeight = ".weight";
+  constexpr std::string_view kScale = ".scale";
+  const auto with = [](std::string_view name, std::string_view suffix, std::string_view other) {
+    return std::string(name.substr(0, name.size() - suffix.size())) + std::string(other);
+  };
+  std::pmr::vector<PackedTensor> packed(memory);
+  for (const StoredTensor& from : source.tensors()) {
+    if (from.name.ends_with(kScale)) {
+      const StoredTensor* weights = source.find_tensor(with(from.name, kScale, kWeight));
+      if (weights != nullptr && quantised_type(quantisation, *weights, shape) != weights->type) continue;
+    }
+    PackedTensor entry;
+    entry.from = &from;
+    StoredTensor tensor = from;
+    tensor.type = quantised_type(quantisation, from, shape);
+    if (tensor.type != from.type) {
+      const StoredTensor* scale = source.find_tensor(with(from.name, kWeight, kScale));
+      if (scale != nullptr && scale->type == TensorType::F32 && scale->elements() == 1) source.read(*scale, &entry.from_scale);
+      if (tensor.type == TensorType::NVFP4) entry.scale_of = packed.size() + 1;
+    }
+    packed.push_back(entry);
+    to.push_back(tensor);
+    if (entry.scale_of == 0) continue;
+    StoredTensor own_scale;
+    own_scale.name = names.emplace_back(with(from.name, kWeight, kScale));
+    own_scale.dimension_count = 1;
+    packed.emplace_back();
+    to.push_back(own_scale);
+  }
+  return packed;
+}
+
 }  // namespace
 
 void pack(Runtime& runtime, const PackWish& wish) {
   std::pmr::memory_resource* memory = runtime.memory();
+  const Quantisation quantisation = quantisation_of(wish.quantisation);
+  std::optional<ImportanceMatrix> importance;
+  if (!wish.imatrix.empty()) importance.emplace(wish.imatrix, memory);
   const ModelSourcePointer source = open_input(wish.input, memory);
   if (!source->tensors().empty()) check_loadable(*source, memory);
-  if (!source->notes().empty()) runtime.log(INLAY_LOG_INFO, (std::string(wish.input) + ": " + std::string(source->notes())).c_str());
+  if (!source->notes().empty()) {
+    runtime.log(INLAY_LOG_INFO, (std::string(wish.input) + ": " + std::string(source->notes())).c_str());
+  }
   const std::optional<PackedTokenizer> tokenizer = pack_tokenizer(*source, memory);
 
   PackageContents contents(memory);
   contents.architecture = source->architecture();
   contents.name = source->name();
   contents.chat_template = source->chat_template();
-  for (size_t i = 0; i < kModelNumbers; ++i) contents.numbers[i] = known_number(*source, static_cast<ModelNumber>(i));
+  for (size_t i = 0; i < kModelNumbers; ++i) {
+    contents.numbers[i] = known_number(*source, static_cast<ModelNumber>(i));
+  }
   for (size_t i = 0; i < kModelReals; ++i) {
     contents.reals[i] = static_cast<float>(source->real(static_cast<ModelReal>(i)).value_or(0));
   }
   contents.kv_type = static_cast<uint32_t>(source->kv_type());
   if (tokenizer) contents.tokenizer = tokenizer->description;
-  contents.tensors = source->tensors();
+  std::deque<std::string> names;
+  std::pmr::vector<PackedTensor> packed = plan_tensors(*source, quantisation, contents.tensors, names, memory);
 
   PackageWriter writer(wish.output, contents, memory);
-  TensorPacker packer(*source, runtime.info().threads, writer, wish, memory);
-  for (size_t i = 0; i < contents.tensors.size(); ++i) packer.pack(source->tensors()[i], contents.tensors[i]);
+  TensorPacker packer(*source, runtime.info().threads, writer, wish, importance ? &*importance : nullptr, memory);
+  for (size_t i = 0; i < packed.size(); ++i) {
+    float tensor_scale = 1.0f;
+    if (packed[i].scale_of != 0) {
+      tensor_scale = nvfp4_tensor_scale(packer.largest_magnitude(packed[i]));
+      packed[packed[i].scale_of].value = tensor_scale;
+    }
+    packer.pack(packed[i], contents.tensors[i], tensor_scale);
+  }
   if (tokenizer) packer.write(tokenizer->tables.data(), tokenizer->tables.size());
   writer.finish();
 }

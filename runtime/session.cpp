@@ -27,6 +27,21 @@ struct StateLayout {
   std::byte* device_block;
 };
 
+/// Scratch that several sessions may share begins with which of them has work under way on it.
+struct ScratchLayout {
+  ScratchLayout(const DeviceBytes& device, Layout& layout)
+      : user(layout.take<const Session*>(1)), device_block(layout.take<std::byte>(device.host)) {}
+
+  const Session** user;
+  std::byte* device_block;
+};
+
+uint64_t scratch_bytes(const DeviceBytes& device) {
+  Layout layout;
+  ScratchLayout(device, layout);
+  return layout.bytes();
+}
+
 uint64_t state_bytes(const ModelShape& shape, const SessionShape& session, const DeviceBytes& device) {
   Layout layout;
   StateLayout(shape, session, device, layout);
@@ -44,7 +59,7 @@ inlay_memory_plan Session::plan(const ModelWeights& weights, const SessionShape&
   inlay_memory_plan plan = INLAY_MEMORY_PLAN_INIT;
   plan.session_host = state_bytes(shape, session, state);
   plan.session_device = state.device;
-  plan.scratch_host = scratch.host;
+  plan.scratch_host = scratch_bytes(scratch);
   plan.scratch_device = scratch.device;
   const uint64_t kv_row = session.kv_type == KvType::kF16   ? 2 * shape.head_length
                           : session.kv_type == KvType::kFp8 ? shape.head_length
@@ -63,17 +78,17 @@ Session* Session::create(Model& model, const inlay_session_params& params) {
   const SessionShape session =
       session_shape_of(params, model.shape(), model.info(), model.device());
   const DeviceBytes state = model.device().plan_state(model.shape(), session);
-  const DeviceBytes scratch = model.device().plan_scratch(model.weights(), session);
+  const uint64_t scratch = scratch_bytes(model.device().plan_scratch(model.weights(), session));
   const uint64_t bytes = state_bytes(model.shape(), session, state);
   HostMemory* memory = model.runtime().memory();
   Block state_block = params.state_arena == nullptr
                           ? Block(memory, bytes)
                           : Block(params.state_arena, params.state_arena_bytes, bytes, "state_arena");
   Block scratch_block = params.scratch_arena == nullptr
-                            ? Block(memory, scratch.host)
-                            : Block(params.scratch_arena, params.scratch_arena_bytes, scratch.host, "scratch_arena");
+                            ? Block(memory, scratch)
+                            : Block(params.scratch_arena, params.scratch_arena_bytes, scratch, "scratch_arena");
   void* place = state_block.data();
-  return new (place) Session(model, params, session, std::move(state_block), std::move(scratch_block));
+  return new (place) Session(model, params, session, state_block, scratch_block);
 }
 
 Session* Session::fork(Session& from) {
@@ -81,7 +96,11 @@ Session* Session::fork(Session& from) {
   params.state_arena = nullptr;
   params.scratch_arena = nullptr;
   Session* session = create(*from.model_, params);
-  from.model_->device().copy(*from.state_, *session->state_, from.position_);
+  const inlay_status copied = from.model_->device().copy(*from.state_, *session->state_, from.position_);
+  if (copied != INLAY_OK) {
+    session->release();
+    throw Error(copied, "the device failed while it copied the session");
+  }
   std::memcpy(session->tokens_, from.tokens_, from.position_ * sizeof(int32_t));
   session->position_ = from.position_;
   session->window_begin_ = from.window_begin_;
@@ -91,29 +110,35 @@ Session* Session::fork(Session& from) {
   return session;
 }
 
-Session::Session(Model& model, const inlay_session_params& params, const SessionShape& session, Block state,
-                 Block scratch)
+/// Takes the blocks over last: the object lies in one of them, and must not lose it while it is given up.
+Session::Session(Model& model, const inlay_session_params& params, const SessionShape& session, Block& state,
+                 Block& scratch)
     : model_(&model),
-      state_block_(std::move(state)),
-      scratch_block_(std::move(scratch)),
       session_(session),
       context_(params.context_length == 0 ? session.context : params.context_length),
       params_(params) {
   Device& device = model.device();
-  Layout layout(state_block_.data(), state_block_.bytes());
+  Layout layout(state.data(), state.bytes());
   const StateLayout parts(model.shape(), session, device.plan_state(model.shape(), session), layout);
   tokens_ = parts.tokens;
   hidden_ = parts.hidden;
   state_ = device.create_state(model.device_weights(), session, parts.device_block);
   try {
-    scratch_ = device.create_scratch(model.device_weights(), session, scratch_block_.data());
+    Layout scratch_layout(scratch.data(), scratch.bytes());
+    const ScratchLayout scratch_parts(device.plan_scratch(model.weights(), session), scratch_layout);
+    scratch_ = device.create_scratch(model.device_weights(), session, scratch_parts.device_block);
+    scratch_user_ = scratch_parts.user;
+    *scratch_user_ = nullptr;
   } catch (...) {
     device.release(state_);
     throw;
   }
+  state_block_ = std::move(state);
+  scratch_block_ = std::move(scratch);
 }
 
 Session::~Session() {
+  if (busy()) end_work();
   model_->device().release(scratch_);
   model_->device().release(state_);
 }
@@ -137,6 +162,9 @@ inlay_status Session::check_feed(std::span<const int32_t> tokens) {
   if (poisoned_) return fail(INLAY_ERROR_DEVICE, "the device failed earlier; the session can only be destroyed");
   if (busy()) return fail(INLAY_ERROR_WRONG_STATE, "work is under way: advance it to its end or cancel it");
   if (verified_) return fail(INLAY_ERROR_WRONG_STATE, "a verify waits for its commit");
+  if (*scratch_user_ != nullptr) {
+    return fail(INLAY_ERROR_WRONG_STATE, "a session that shares this one's scratch has work under way");
+  }
   if (tokens.empty()) return fail(INLAY_ERROR_INVALID_ARGUMENT, "there are no tokens to feed");
   for (size_t i = 0; i < tokens.size(); ++i) {
     if (tokens[i] < 0 || static_cast<uint32_t>(tokens[i]) >= shape().vocabulary) {
@@ -151,7 +179,13 @@ inlay_status Session::check_feed(std::span<const int32_t> tokens) {
   return INLAY_OK;
 }
 
+void Session::end_work() {
+  work_ = Work::kNone;
+  *scratch_user_ = nullptr;
+}
+
 void Session::begin_pass(PassKind kind, uint64_t position, uint32_t rows, uint32_t hidden_row) {
+  *scratch_user_ = this;
   segment_ = {state_, 0, rows, position, hidden_row};
   pass_ = Pass{};
   pass_.kind = kind;
@@ -252,7 +286,7 @@ inlay_status Session::finish_pass() {
     case PassKind::kDraft:
       mtp_position_ = segment_.position + segment_.rows;
       if (work_ == Work::kDraft) {
-        work_ = Work::kNone;
+        end_work();
         return INLAY_OK;
       }
       begin_next_pass();
@@ -268,7 +302,7 @@ inlay_status Session::finish_pass() {
         begin_next_pass();
         return INLAY_PENDING;
       }
-      work_ = Work::kNone;
+      end_work();
       return INLAY_OK;
     case PassKind::kNarrow:
       window_begin_ = position_;
@@ -277,7 +311,7 @@ inlay_status Session::finish_pass() {
       rows_ = fed_;
       verified_ = true;
       if (work_ == Work::kStep) commit(1);
-      work_ = Work::kNone;
+      end_work();
       return INLAY_OK;
   }
   return INLAY_OK;
@@ -325,7 +359,7 @@ inlay_status Session::reset() {
 /// Leaves the work: the session is as before it, but for the whole chunks of a prompt.
 inlay_status Session::stop_work(inlay_status status, const char* why) {
   const inlay_status undone = model_->device().abandon(*scratch_, pass_, slice_);
-  work_ = Work::kNone;
+  end_work();
   rows_ = 0;
   // Some layers may have replayed what could still be taken back.
   if (slice_ > 0 && pass_.kind != PassKind::kDraft) window_begin_ = position_;
@@ -381,9 +415,9 @@ inlay_status Session::advance(uint64_t budget_us, inlay_progress* progress) {
   if (busy()) {
     const uint64_t budget_ns = budget_us > UINT64_MAX / 1000 - 1 ? UINT64_MAX : budget_us * 1000;
     status = run_slices(budget_ns);
-    if (status == INLAY_ERROR_DEVICE) {
+    if (status < 0 && busy()) {
       poisoned_ = true;
-      work_ = Work::kNone;
+      end_work();
       fail(status, "the device failed; the session can only be destroyed");
     }
   }

@@ -68,11 +68,12 @@ class Session final : public Counted {
  private:
   enum class Work : uint8_t { kNone, kPrefill, kStep, kVerify, kDraft };
 
-  Session(Model& model, const inlay_session_params& params, const SessionShape& shape, Block state, Block scratch);
+  Session(Model& model, const inlay_session_params& params, const SessionShape& shape, Block& state, Block& scratch);
   ~Session();
   void destroy() override;
 
   inlay_status check_feed(std::span<const int32_t> tokens);
+  void end_work();
   void begin_pass(PassKind kind, uint64_t position, uint32_t rows, uint32_t hidden_row);
   bool begin_mtp_cache_pass();
   void begin_next_pass();
@@ -81,7 +82,6 @@ class Session final : public Counted {
   inlay_status run_slices(uint64_t budget_ns);
   void measured(uint32_t kind, uint64_t ns);
   void report(inlay_progress* progress) const;
-  bool device_failed(inlay_status status) const { return status < 0; }
 
   Held<Model> model_;
   Block state_block_;
@@ -91,6 +91,7 @@ class Session final : public Counted {
   inlay_session_params params_;
   DeviceState* state_ = nullptr;
   DeviceScratch* scratch_ = nullptr;
+  const Session** scratch_user_ = nullptr;  // in the scratch: whose work is under way on it
   int32_t* tokens_ = nullptr;  // [session_.context]; those being fed lie beyond position_
   float* hidden_ = nullptr;    // [kMaxWidth][embedding] copies for the host
 

@@ -383,7 +383,8 @@ struct inlay_session_params {
   void *state_arena;       /* where not null, memory of the host's for session_host bytes, aligned to 64 */
   uint64_t state_arena_bytes;
   void *scratch_arena; /* likewise for scratch_host bytes; sessions of one model and equal parameters that
-                          one thread drives may be given the same */
+                          one thread drives may be given the same, if all are made before any has work under
+                          way: while one has, the others refuse theirs with INLAY_ERROR_WRONG_STATE */
   uint64_t scratch_arena_bytes;
 };
 #define INLAY_SESSION_PARAMS_INIT {sizeof(inlay_session_params), 0, 0, 0, 0, NULL, 0, NULL, 0}

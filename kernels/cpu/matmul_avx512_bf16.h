@@ -18,10 +18,13 @@ struct Bfloat16Arithmetic {
   static __m512 multiply_add(__m512 x, const std::byte* weights, __m512 sum) {
     return _mm512_dpbf16_ps(sum, (__m512bh)x, (__m512bh)_mm512_load_ps(weights));
   }
-  static constexpr int kElementsPerStep = 2;
-  static void elements(const __m512 (&weights)[4], __m512i (&out)[kElementsPerStep]) {
+  static constexpr size_t kStepBytes = 64 * 2;
+  static void store(const __m512 (&weights)[4], std::byte* out) {
     INLAY_UNROLL
-    for (int i = 0; i < 2; ++i) out[i] = (__m512i)_mm512_cvtne2ps_pbh(weights[2 * i + 1], weights[2 * i]);
+    for (int i = 0; i < 2; ++i) {
+      const __m512bh pairs = _mm512_cvtne2ps_pbh(weights[2 * i + 1], weights[2 * i]);
+      _mm512_store_si512(out + 64 * i, (__m512i)pairs);
+    }
   }
 };
 

@@ -80,11 +80,11 @@ struct FloatArithmetic {
   static __m512 multiply_add(__m512 x, const std::byte* weights, __m512 sum) {
     return _mm512_fmadd_ps(x, _mm512_load_ps(weights), sum);
   }
-  /// Row `row` of 16 takes its place in a panel of 16, at columns [64 S, 64 S + 64).
-  static constexpr int kElementsPerStep = 4;
-  static void elements(const __m512 (&weights)[4], __m512i (&out)[kElementsPerStep]) {
+  /// 64 columns of a row.
+  static constexpr size_t kStepBytes = 64 * sizeof(float);
+  static void store(const __m512 (&weights)[4], std::byte* out) {
     INLAY_UNROLL
-    for (int i = 0; i < 4; ++i) out[i] = _mm512_castps_si512(weights[i]);
+    for (int i = 0; i < 4; ++i) _mm512_store_ps(out + 64 * i, weights[i]);
   }
 };
 
@@ -94,43 +94,39 @@ inline constexpr size_t kPanelVectorBytes = kChunkColumns / Arithmetic::kColumns
 template <typename Arithmetic>
 inline constexpr size_t kWideScratchBytes = kPanelVectors* kPanelVectorBytes<Arithmetic>;
 
-/// Decodes step S of 16 rows (fewer: the others become zeros) into a panel of 16 rows.
-template <int S, typename Arithmetic, typename Weights>
-INLAY_INLINE void decode_panel_step(const std::byte* w, size_t w_stride, uint32_t rows, std::byte* panel) {
-  constexpr int kElements = Arithmetic::kElementsPerStep;
-  __m512i elements[kElements][16];
-  for (uint32_t row = 0; row < 16; ++row) {
-    __m512i of_row[kElements];
-    if (row < rows) {
-      const Weights weights(w + row * w_stride);
-      alignas(64) float minimums[16];
-      if constexpr (Weights::kMinimums != Minimums::kNone) _mm512_store_ps(minimums, weights.minimums());
-      __m512 values[4];
-      decode_step<S>(weights, minimums, values);
-      Arithmetic::elements(values, of_row);
-    } else {
-      INLAY_UNROLL
-      for (int i = 0; i < kElements; ++i) of_row[i] = _mm512_setzero_si512();
-    }
-    INLAY_UNROLL
-    for (int i = 0; i < kElements; ++i) elements[i][row] = of_row[i];
-  }
-  INLAY_UNROLL
-  for (int i = 0; i < kElements; ++i) {
-    transpose(elements[i]);
-    std::byte* to = panel + (S * kElements + i) * 16 * 64;
-    INLAY_UNROLL
-    for (int j = 0; j < 16; ++j) _mm512_store_si512(to + j * 64, elements[i][j]);
-  }
+/// 256 weights of one row, as elements in order.
+template <typename Arithmetic, typename Weights>
+INLAY_INLINE void decode_row(const std::byte* w, std::byte* out) {
+  const Weights weights(w);
+  alignas(64) float minimums[16];
+  if constexpr (Weights::kMinimums != Minimums::kNone) _mm512_store_ps(minimums, weights.minimums());
+  __m512 values[4];
+  decode_step<0>(weights, minimums, values);
+  Arithmetic::store(values, out);
+  decode_step<1>(weights, minimums, values);
+  Arithmetic::store(values, out + Arithmetic::kStepBytes);
+  decode_step<2>(weights, minimums, values);
+  Arithmetic::store(values, out + 2 * Arithmetic::kStepBytes);
+  decode_step<3>(weights, minimums, values);
+  Arithmetic::store(values, out + 3 * Arithmetic::kStepBytes);
 }
 
-/// 256 columns of up to 16 rows of W.
+/// 256 columns of up to 16 rows of W; absent rows become zeros.
 template <typename Arithmetic, TensorType T>
 void decode_panel(const std::byte* w, size_t w_stride, uint32_t rows, std::byte* panel) {
-  decode_panel_step<0, Arithmetic, Unpack<T>>(w, w_stride, rows, panel);
-  decode_panel_step<1, Arithmetic, Unpack<T>>(w, w_stride, rows, panel);
-  decode_panel_step<2, Arithmetic, Unpack<T>>(w, w_stride, rows, panel);
-  decode_panel_step<3, Arithmetic, Unpack<T>>(w, w_stride, rows, panel);
+  constexpr size_t kRowBytes = 4 * Arithmetic::kStepBytes;
+  alignas(64) std::byte decoded[16][kRowBytes];
+  for (uint32_t row = 0; row < rows; ++row)
+    decode_row<Arithmetic, Unpack<T>>(w + row * w_stride, decoded[row]);
+  if (rows < 16) std::memset(decoded[rows], 0, (16 - rows) * kRowBytes);
+  for (size_t k = 0; k < kRowBytes; k += 64, panel += 16 * 64) {
+    __m512i elements[16];
+    INLAY_UNROLL
+    for (int row = 0; row < 16; ++row) elements[row] = _mm512_load_si512(decoded[row] + k);
+    transpose(elements);
+    INLAY_UNROLL
+    for (int i = 0; i < 16; ++i) _mm512_store_si512(panel + i * 64, elements[i]);
+  }
 }
 
 /// `columns` columns of up to 16 rows of float weights, for arithmetic in float.

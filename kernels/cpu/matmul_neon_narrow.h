@@ -20,6 +20,29 @@ INLAY_INLINE void prefetch(const std::byte* from) {
   for (size_t i = kBegin; i < kEnd; ++i) __builtin_prefetch(from + 64 * i);
 }
 
+/// Where the weights to fetch next are: a fixed distance ahead of those in use, to the end of the call's own.
+/// The first of them are asked for at once.
+class Ahead {
+ public:
+  INLAY_INLINE Ahead(const std::byte* from, const std::byte* end, size_t group_bytes) : end_(end) {
+    const size_t distance = prefetch_distance(group_bytes);
+    const size_t own = static_cast<size_t>(end - from);
+    const size_t first = own < distance ? own : distance;
+    for (size_t i = 0; i < first; i += 64) __builtin_prefetch(from + i);
+    next_ = from + distance;
+  }
+  /// Passes over `bytes` bytes, which the caller asks for; at the end, a place that is there already.
+  INLAY_INLINE const std::byte* pass(size_t bytes, const std::byte* in_use) {
+    const std::byte* next = next_ < end_ ? next_ : in_use;
+    next_ += bytes;
+    return next;
+  }
+
+ private:
+  const std::byte* next_;
+  const std::byte* end_;
+};
+
 /// One step of 32 columns for all rows, and an eighth of the `kLines` cache lines to fetch.
 template <typename Dot, int S, size_t kLines, int kRows, typename Weights>
 INLAY_INLINE void multiply_step(const Weights& weights, const std::byte* next,
@@ -87,6 +110,8 @@ void narrow_blocks(const MatmulArguments& a) {
   const size_t tail_bytes = w_stride - whole_chunks * kChunkBytes<T>;
   const size_t x_stride = prepared_stride(a.weights.columns);
 
+  Ahead ahead(a.weights.data + a.n_begin * w_stride, a.weights.data + a.n_end * w_stride,
+              kWeightRows * w_stride);
   for (uint32_t n = a.n_begin; n < a.n_end; n += kWeightRows) {
     const uint32_t count = a.n_end - n < kWeightRows ? a.n_end - n : kWeightRows;
     const ActivationChunk* chunks[kRows];
@@ -101,13 +126,12 @@ void narrow_blocks(const MatmulArguments& a) {
       for (int row = 0; row < kRows; ++row) totals[i][row] = vdupq_n_f32(0.0f);
     }
     const std::byte* w = a.weights.data + n * w_stride;
-    const std::byte* next = w + prefetch_distance(kWeightRows * w_stride);
     for (uint32_t chunk = 0; chunk < whole_chunks; ++chunk, w += kChunkBytes<T>) {
       for (uint32_t i = 0; i < count; ++i) {
         INLAY_UNROLL
         for (int row = 0; row < kRows; ++row) INLAY_FORGET(chunks[row]);
-        multiply_chunk<Dot, T>(w + i * w_stride, next, chunks, totals[i]);
-        next += kChunkBytes<T>;
+        const std::byte* from = w + i * w_stride;
+        multiply_chunk<Dot, T>(from, ahead.pass(kChunkBytes<T>, from), chunks, totals[i]);
       }
       INLAY_UNROLL
       for (int row = 0; row < kRows; ++row) ++chunks[row];
@@ -116,7 +140,7 @@ void narrow_blocks(const MatmulArguments& a) {
       for (uint32_t i = 0; i < count; ++i) {
         std::byte tail[kChunkBytes<T>] = {};
         std::memcpy(tail, w + i * w_stride, tail_bytes);
-        multiply_chunk<Dot, T>(tail, next, chunks, totals[i]);
+        multiply_chunk<Dot, T>(tail, ahead.pass(tail_bytes, tail), chunks, totals[i]);
       }
     }
     for (uint32_t i = 0; i < count; ++i) {
@@ -164,6 +188,8 @@ void narrow_floats(const MatmulArguments& a) {
   constexpr size_t kBytes = traits(T).block_bytes;
   const uint32_t columns = a.weights.columns;
   const size_t w_stride = columns * kBytes;
+  Ahead ahead(a.weights.data + a.n_begin * w_stride, a.weights.data + a.n_end * w_stride,
+              kWeightRows * w_stride);
   for (uint32_t n = a.n_begin; n < a.n_end; n += kWeightRows) {
     const uint32_t count = a.n_end - n < kWeightRows ? a.n_end - n : kWeightRows;
     float32x4_t even[kWeightRows][kRows];
@@ -173,12 +199,12 @@ void narrow_floats(const MatmulArguments& a) {
       for (int row = 0; row < kRows; ++row) even[i][row] = odd[i][row] = vdupq_n_f32(0.0f);
     }
     const std::byte* w = a.weights.data + n * w_stride;
-    const std::byte* next = w + prefetch_distance(kWeightRows * w_stride);
     for (uint32_t k = 0; k < columns; k += kChunkColumns) {
       const uint32_t part = columns - k < kChunkColumns ? columns - k : kChunkColumns;
       for (uint32_t i = 0; i < count; ++i) {
-        multiply_floats<T>(w + i * w_stride + k * kBytes, next, a.x + k, a.x_stride, part, even[i], odd[i]);
-        next += part * kBytes;
+        const std::byte* from = w + i * w_stride + k * kBytes;
+        const std::byte* next = ahead.pass(part * kBytes, from);
+        multiply_floats<T>(from, next, a.x + k, a.x_stride, part, even[i], odd[i]);
       }
     }
     for (uint32_t i = 0; i < count; ++i) {
