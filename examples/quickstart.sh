@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 prompt=${1:-"Three ales and two bowls of stew, please."}
 
-sh tests/need_packages.sh cmake ninja-build gcc g++ pkg-config doctest-dev libbenchmark-dev libutf8proc-dev
+sh tests/need_packages.sh
 
 began=$(date +%s)
 cmake --preset default >/dev/null

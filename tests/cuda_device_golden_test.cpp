@@ -177,6 +177,28 @@ TEST_CASE("cuda: runs repeat, timelines do not mix, copies go on alike, an aband
   CHECK(same(steps(third, std::span(tail).subspan(6)), std::span(expected).subspan(size_t{6} * vocabulary)));
 }
 
+TEST_CASE("cuda: a prompt after an answer does not see how the answer was cut into passes") {
+  INLAY_CUDA_DEVICE(holder);
+  INLAY_SHARED_DATA(path, "golden/gguf/micro-q6_k.gguf");
+  DeviceModel model(*holder.device, path);
+  const uint32_t vocabulary = model.shape().vocabulary;
+  const auto prompt = text(50, 8, vocabulary), answer = text(9, 9, vocabulary), next = text(33, 10, vocabulary);
+  std::vector<float> expected;
+  for (const uint32_t width : {1u, 2u, 3u, 5u, 8u}) {
+    Timeline timeline(model, kSession);
+    (void)timeline.prefill(prompt);
+    for (uint32_t at = 0; at < answer.size(); at += width) {
+      const auto rows = std::min<uint32_t>(width, static_cast<uint32_t>(answer.size()) - at);
+      (void)timeline.verify(std::span(answer).subspan(at, rows));
+      timeline.keep(rows);
+    }
+    const auto logits = timeline.prefill(next);
+    if (expected.empty()) expected.assign(logits.begin(), logits.end());
+    INFO("width ", width);
+    CHECK(same(logits, expected));
+  }
+}
+
 TEST_CASE("cuda: segments of several timelines in one pass give the bits that each gives alone") {
   INLAY_CUDA_DEVICE(holder);
   INLAY_SHARED_DATA(path, "golden/gguf/micro-q5_k_m.gguf");

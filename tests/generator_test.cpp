@@ -3,6 +3,7 @@
 #include <cstring>
 #include <limits>
 
+#include "runtime/text_stream.h"
 #include "tests/speculation.h"
 #include "tests/test_data.h"
 
@@ -484,26 +485,61 @@ TEST_CASE("the token that ends the text stops the answer and is fed with the nex
 
 TEST_CASE("text is whole UTF-8 whatever the tokens are, and the same in all") {
   const OpenModel model(own_data("blocks32.gguf"));  // its tokens are the 256 bytes
-  inlay_sampler_params sampler = INLAY_SAMPLER_PARAMS_INIT;
-  sampler.temperature = 20.0f;
-  inlay_generator_params params = params_of(150, INLAY_DRAFT_MTP, 5);
-  params.sampler = &sampler;
-  params.ignore_end = 1;
-  Talk talk(model, params, 256, true);
-  REQUIRE(inlay_generator_prompt_text(talk.generator(), "hm", 2, 0) == INLAY_OK);
-  Tokens tokens;
-  while (talk.next() != INLAY_END) {
-    REQUIRE(talk.status == INLAY_OK);
-    CHECK(talk.output.text[talk.output.text_bytes] == '\0');
-    for (size_t i = 0; i < talk.output.text_bytes; ++i) {  // no piece starts in the middle of a character
-      if (i == 0) CHECK((static_cast<unsigned char>(talk.output.text[0]) & 0xC0) != 0x80);
+  const inlay_tokenizer* tokenizer = inlay_model_tokenizer(model.get());
+  size_t unfinished = 0;
+  for (uint64_t seed = 0; seed < 12; ++seed) {
+    inlay_sampler_params sampler = INLAY_SAMPLER_PARAMS_INIT;
+    sampler.temperature = 20.0f;
+    sampler.seed = seed;
+    inlay_generator_params params = params_of(40, INLAY_DRAFT_MTP, 5);
+    params.sampler = &sampler;
+    params.ignore_end = 1;
+    params.show_special = 1;
+    Talk talk(model, params, 256, true);
+    REQUIRE(inlay_generator_prompt_text(talk.generator(), "hm", 2, 0) == INLAY_OK);
+    while (talk.next() != INLAY_END) {
+      REQUIRE(talk.status == INLAY_OK);
+      CHECK(talk.output.text[talk.output.text_bytes] == '\0');
+      // No piece starts in the middle of a character.
+      if (talk.output.text_bytes > 0) CHECK((static_cast<unsigned char>(talk.output.text[0]) & 0xC0) != 0x80);
     }
+    REQUIRE(talk.answer.size() == 40);
+    std::vector<char> bytes(40 * 16);
+    size_t count = 0;
+    REQUIRE(inlay_tokenizer_decode(tokenizer, talk.answer.data(), 40, 1, bytes.data(), bytes.size(),
+                                   &count) == INLAY_OK);
+    std::string expected(inlay::TextStream::most_bytes(count) + 3, '\0');
+    inlay::TextStream stream;
+    size_t length = stream.push({bytes.data(), count}, expected);
+    unfinished += stream.held() > 0;
+    length += stream.flush(std::span(expected).subspan(length));
+    expected.resize(length);
+    CHECK(talk.text == expected);
   }
-  CHECK(talk.answer.size() == 150);
-  // Decoded at once, through a generator that gives one token at a time.
-  params.draft = INLAY_DRAFT_NONE;
-  Talk plain(model, params);
-  REQUIRE(inlay_generator_prompt_text(plain.generator(), "hm", 2, 0) == INLAY_OK);
-  plain.finish();
-  CHECK(plain.text == talk.text);
+  CHECK(unfinished > 0);
+}
+
+TEST_CASE("where no token is left in the middle of a round, the round is taken back") {
+  const OpenModel model = varied_model();
+  // Two tokens are possible, each once: the second penalty makes it -infinity.
+  std::vector<inlay_logit_bias> biases;
+  for (int32_t token = 2; token < 256; ++token) {
+    biases.push_back({token, -std::numeric_limits<float>::infinity()});
+  }
+  inlay_sampler_params sampler = INLAY_SAMPLER_PARAMS_INIT;
+  sampler.biases = biases.data();
+  sampler.bias_count = biases.size();
+  sampler.frequency_penalty = 3e38f;
+  for (const int32_t draft : {INLAY_DRAFT_NONE, INLAY_DRAFT_MTP}) {
+    inlay_generator_params params = params_of(20, draft, 3);
+    params.sampler = &sampler;
+    Talk talk(model, params, 256, draft == INLAY_DRAFT_MTP);
+    REQUIRE(talk.prompt({9, 10, 11}) == INLAY_OK);
+    while (talk.next() == INLAY_OK) continue;
+    CHECK(talk.status == INLAY_ERROR_INVALID_ARGUMENT);
+    CHECK(talk.answer.size() == 4);
+    CHECK(talk.next() == INLAY_ERROR_INVALID_ARGUMENT);
+    CHECK(joined(talk.timeline(), {talk.answer.back()}) == joined({9, 10, 11}, talk.answer));
+    CHECK(inlay_session_step(talk.session(), 5) == INLAY_OK);  // no verify waits for a commit
+  }
 }

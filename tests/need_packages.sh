@@ -1,8 +1,10 @@
 #!/bin/sh
 # Installs those of the named Debian packages that are missing. Where it can't, it says which are needed and
 # goes on: they may be there under another name.
-# Usage: need_packages.sh PACKAGE...
+# Usage: need_packages.sh [PACKAGE...]      none: those of the default preset
 set -u
+[ $# -gt 0 ] || set -- cmake ninja-build gcc g++ pkg-config libutf8proc-dev flatbuffers-compiler libflatbuffers-dev \
+  rapidjson-dev doctest-dev libbenchmark-dev
 missing=
 for package; do
   dpkg-query -W -f '${Status}\n' "$package" 2>/dev/null | grep -q 'install ok installed' ||

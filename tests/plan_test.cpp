@@ -279,3 +279,35 @@ TEST_CASE("two sessions on one scratch arena do not disturb each other") {
     }
   }
 }
+
+TEST_CASE("of sessions on one scratch arena only one has work under way") {
+  const OpenModel model(own_data("floats.gguf"));
+  inlay_session_params params = session_params(256);
+  const uint64_t bytes = plan_of(model.file(), params).scratch_host;
+  const Arena scratch = make_arena(bytes);
+  params.scratch_arena = scratch.get();
+  params.scratch_arena_bytes = bytes;
+  Handle<inlay_session> first = model.session(params);
+  const Handle<inlay_session> second = model.session(params), third = model.session(params);
+  const auto refused = [&](inlay_session* session) {
+    const int32_t token = 1;
+    CHECK(inlay_session_step(session, token) == INLAY_ERROR_WRONG_STATE);
+    CHECK(message_of(session).find("shares") != std::string::npos);
+    CHECK(inlay_session_begin_prefill(session, &token, 1) == INLAY_ERROR_WRONG_STATE);
+  };
+  REQUIRE(inlay_session_begin_step(first.get(), 3) == INLAY_OK);
+  refused(second.get());
+  REQUIRE(inlay_session_advance(first.get(), INLAY_NO_BUDGET, nullptr) == INLAY_OK);
+  step(second.get(), 4, model.vocabulary());
+  REQUIRE(inlay_session_begin_step(second.get(), 5) == INLAY_OK);
+  refused(first.get());
+  inlay_session_cancel(second.get());
+  REQUIRE(inlay_session_advance(second.get(), INLAY_NO_BUDGET, nullptr) == INLAY_ERROR_CANCELLED);
+  REQUIRE(inlay_session_begin_step(first.get(), 5) == INLAY_OK);
+  refused(third.get());
+  REQUIRE(inlay_session_reset(first.get()) == INLAY_OK);
+  REQUIRE(inlay_session_begin_step(first.get(), 5) == INLAY_OK);
+  refused(third.get());
+  first.reset();
+  step(third.get(), 5, model.vocabulary());
+}

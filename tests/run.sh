@@ -20,7 +20,6 @@ if command -v ccache >/dev/null 2>&1; then
 fi
 
 need() { sh tests/need_packages.sh "$@"; }
-need_base() { need cmake ninja-build gcc g++ pkg-config doctest-dev libbenchmark-dev libutf8proc-dev; }
 need_clang() { need clang libclang-rt-dev llvm; }
 
 sources() { git ls-files --cached --others --exclude-standard -- "$@" | while read -r file; do
@@ -131,7 +130,7 @@ esac
 
 mkdir -p build
 rm -f build/*.ctest.log build/format.diff
-need_base
+need
 failed=0
 summary=
 for phase; do
