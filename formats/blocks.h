@@ -128,8 +128,8 @@ struct BlockNVFP4 {
   uint8_t qs[32];
 };
 
-/// 128 weights: w = d e4m3(q). Of packages alone: a block of a row of FP8 checkpoints, whose scale, one of 128 x 128
-/// weights or one of the row, is repeated.
+/// 128 weights: w = d e4m3(q). Of packages alone: a block of a row of FP8 checkpoints, whose scale, one of
+/// 128 x 128 weights or one of the row, is repeated.
 struct BlockFP8 {
   uint8_t d[4];  // a little-endian binary32
   uint8_t qs[128];

@@ -75,7 +75,8 @@ class JsonBuilder {
     return true;
   }
   bool Uint64(uint64_t value) {
-    if (value <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) return Int64(static_cast<int64_t>(value));
+    if (value <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max()))
+      return Int64(static_cast<int64_t>(value));
     return Double(static_cast<double>(value));
   }
   bool Double(double value) {
@@ -153,7 +154,8 @@ JsonDocument::JsonDocument(std::string_view text, std::string_view name, std::pm
   constexpr unsigned kFlags = rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag;
   const rapidjson::ParseResult result = reader.Parse<kFlags>(stream, builder);
   if (result.IsError()) {
-    const char* what = builder.refusal() != nullptr ? builder.refusal() : rapidjson::GetParseError_En(result.Code());
+    const char* what =
+        builder.refusal() != nullptr ? builder.refusal() : rapidjson::GetParseError_En(result.Code());
     throw Error(INLAY_ERROR_CORRUPT_FILE,
                 std::string(name) + ": JSON, byte " + std::to_string(result.Offset()) + ": " + what);
   }

@@ -11,8 +11,8 @@
 
 namespace inlay {
 
-/// A JSON text (RFC 8259), read whole: what describes safetensors and checkpoints. Values are kept in the text's
-/// order, one node each, so that an object or array is walked without looking anything up.
+/// A JSON text (RFC 8259), read whole: what describes safetensors and checkpoints. Values are kept in the
+/// text's order, one node each, so that an object or array is walked without looking anything up.
 class JsonDocument {
  public:
   enum class Type : uint8_t { kNull, kBool, kNumber, kString, kArray, kObject };
@@ -70,8 +70,8 @@ class JsonDocument {
     uint32_t end_ = 0;  // of the object or array that it is in
   };
 
-  /// Throws INLAY_ERROR_CORRUPT_FILE, with `name` and the place in the text, for what is no JSON, goes deeper than
-  /// 64 levels, has strings that are not UTF-8, or goes on after its value.
+  /// Throws INLAY_ERROR_CORRUPT_FILE, with `name` and the place in the text, for what is no JSON, goes deeper
+  /// than 64 levels, has strings that are not UTF-8, or goes on after its value.
   JsonDocument(std::string_view text, std::string_view name, std::pmr::memory_resource* memory);
 
   Value root() const { return {this, 0, static_cast<uint32_t>(nodes_.size())}; }

@@ -46,8 +46,8 @@ void PackageFile::read_header() {
   const uint64_t size = source_->size();
   PackagePreamble preamble;
   if (size < sizeof preamble) {
-    fail(INLAY_ERROR_CORRUPT_FILE, "a package begins with " + number(sizeof preamble) + " bytes, the file has " +
-                                       number(size));
+    fail(INLAY_ERROR_CORRUPT_FILE,
+         "a package begins with " + number(sizeof preamble) + " bytes, the file has " + number(size));
   }
   source_->read(0, &preamble, sizeof preamble);
   if (std::memcmp(preamble.magic, PackagePreamble::kMagic, sizeof preamble.magic) != 0) {
@@ -63,8 +63,8 @@ void PackageFile::read_header() {
     fail(INLAY_ERROR_CORRUPT_FILE, "byte 12 or 40 to 63: zeros were expected");
   }
   if (preamble.file_bytes != size) {
-    fail(INLAY_ERROR_CORRUPT_FILE, "byte 32: the package has " + number(preamble.file_bytes) +
-                                       " bytes, the file " + number(size));
+    fail(INLAY_ERROR_CORRUPT_FILE,
+         "byte 32: the package has " + number(preamble.file_bytes) + " bytes, the file " + number(size));
   }
   header_bytes_ = preamble.header_bytes;
   if (header_bytes_ > size - sizeof preamble || header_bytes_ > kMostHeaderBytes) {
@@ -95,7 +95,8 @@ void PackageFile::read_header() {
 void PackageFile::read_tensors() {
   const auto& list = *model_->tensors();
   if (list.size() > kMostTensors) {
-    fail(INLAY_ERROR_UNSUPPORTED, number(list.size()) + " tensors, Inlay reads " + number(kMostTensors) + " at most");
+    fail(INLAY_ERROR_UNSUPPORTED,
+         number(list.size()) + " tensors, Inlay reads " + number(kMostTensors) + " at most");
   }
   tensors_.reserve(list.size());
   tensor_index_.reset(list.size());
@@ -139,7 +140,8 @@ void PackageFile::read_tensors() {
     end = tensor.offset + tensor.bytes;
     if (source_->data() != nullptr) tensor.data = source_->data() + tensor.offset;
     tensors_.push_back(tensor);
-    if (tensor_index_.insert(tensor.name, static_cast<uint32_t>(tensors_.size() - 1), name_of) != NameIndex::kNone) {
+    if (tensor_index_.insert(tensor.name, static_cast<uint32_t>(tensors_.size() - 1), name_of) !=
+        NameIndex::kNone) {
       corrupt("it is there twice");
     }
   }
@@ -153,8 +155,8 @@ void PackageFile::check_tokenizer(uint64_t end_of_tensors) const {
   const uint64_t bytes = tokenizer->tables()->bytes();
   if (offset % kPackageAlignment != 0 || offset < end_of_tensors || offset > source_->size() ||
       bytes > source_->size() - offset) {
-    fail(INLAY_ERROR_CORRUPT_FILE, "the tokenizer's bytes at " + number(offset) +
-                                       " are not behind the tensors and within the file");
+    fail(INLAY_ERROR_CORRUPT_FILE,
+         "the tokenizer's bytes at " + number(offset) + " are not behind the tensors and within the file");
   }
 }
 
@@ -163,7 +165,8 @@ const StoredTensor* PackageFile::find_tensor(std::string_view name) const {
   return found == NameIndex::kNone ? nullptr : &tensors_[found];
 }
 
-void PackageFile::verify(inlay_progress_fn progress, void* user_data, std::pmr::memory_resource* memory) const {
+void PackageFile::verify(inlay_progress_fn progress, void* user_data,
+                         std::pmr::memory_resource* memory) const {
   std::pmr::vector<std::byte> buffer(memory);
   if (source_->data() == nullptr) buffer.resize(kVerifyBytes);
   uint64_t total = 0;
@@ -175,15 +178,16 @@ void PackageFile::verify(inlay_progress_fn progress, void* user_data, std::pmr::
     for (uint64_t at = 0; at < segment.bytes(); at += kVerifyBytes) {
       const size_t count = static_cast<size_t>(std::min(kVerifyBytes, segment.bytes() - at));
       if (source_->data() == nullptr) source_->read(segment.offset() + at, buffer.data(), count);
-      checksum.add(source_->data() == nullptr ? buffer.data() : source_->data() + segment.offset() + at, count);
+      checksum.add(source_->data() == nullptr ? buffer.data() : source_->data() + segment.offset() + at,
+                   count);
       done += count;
       if (progress != nullptr && progress(user_data, done, total) != INLAY_OK) {
         throw Error(INLAY_ERROR_CANCELLED, "the progress callback stopped the check");
       }
     }
     if (checksum.value() != segment.checksum()) {
-      fail(INLAY_ERROR_CORRUPT_FILE, what + ": its bytes at " + number(segment.offset()) +
-                                         " differ from their checksum");
+      fail(INLAY_ERROR_CORRUPT_FILE,
+           what + ": its bytes at " + number(segment.offset()) + " differ from their checksum");
     }
   };
   for (const package::Tensor* tensor : *model_->tensors()) {

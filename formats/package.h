@@ -38,12 +38,12 @@ inline constexpr uint64_t kPackageAlignment = 64;
 
 /// A package, opened: its header, and where its segments lie. Immutable: any number of threads may use one.
 /// Where the source is mapped and aligned, everything is a view into the mapping, else the header is a copy.
-/// Opening touches the header's pages alone, and allocates an entry a tensor. What is in the header is checked
-/// then, so that nothing need be checked in use; the segments' bytes are checked by verify().
+/// Opening touches the header's pages alone, and allocates an entry a tensor. What is in the header is
+/// checked then, so that nothing need be checked in use; the segments' bytes are checked by verify().
 class PackageFile {
  public:
-  /// Throws INLAY_ERROR_IO where the source cannot be read, INLAY_ERROR_CORRUPT_FILE where the file ends early
-  /// or contradicts itself, INLAY_ERROR_UNSUPPORTED where it is of a later version.
+  /// Throws INLAY_ERROR_IO where the source cannot be read, INLAY_ERROR_CORRUPT_FILE where the file ends
+  /// early or contradicts itself, INLAY_ERROR_UNSUPPORTED where it is of a later version.
   static PackageFile open(ByteSourcePointer source, std::pmr::memory_resource* memory);
 
   PackageFile(PackageFile&&) = default;

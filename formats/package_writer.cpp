@@ -20,7 +20,8 @@ class BuilderMemory final : public flatbuffers::Allocator {
   std::pmr::memory_resource* memory_;
 };
 
-flatbuffers::Offset<flatbuffers::String> text(flatbuffers::FlatBufferBuilder& builder, std::string_view value) {
+flatbuffers::Offset<flatbuffers::String> text(flatbuffers::FlatBufferBuilder& builder,
+                                              std::string_view value) {
   return builder.CreateString(value.data(), value.size());
 }
 
@@ -31,14 +32,16 @@ flatbuffers::Offset<package::Configuration> configuration(flatbuffers::FlatBuffe
   table.add_##field(contents.numbers[static_cast<size_t>(ModelNumber::name)]);
   INLAY_FOR_EACH_MODEL_NUMBER(INLAY_ADD_NUMBER)
 #undef INLAY_ADD_NUMBER
-#define INLAY_ADD_REAL(name, field, key) table.add_##field(contents.reals[static_cast<size_t>(ModelReal::name)]);
+#define INLAY_ADD_REAL(name, field, key) \
+  table.add_##field(contents.reals[static_cast<size_t>(ModelReal::name)]);
   INLAY_FOR_EACH_MODEL_REAL(INLAY_ADD_REAL)
 #undef INLAY_ADD_REAL
   return table.Finish();
 }
 
 flatbuffers::Offset<package::Tokenizer> tokenizer(flatbuffers::FlatBufferBuilder& builder,
-                                                  const PackageTokenizer& values, const package::Segment& tables) {
+                                                  const PackageTokenizer& values,
+                                                  const package::Segment& tables) {
   const auto pre_tokenizer = text(builder, values.pre_tokenizer);
   package::TokenizerBuilder table(builder);
   table.add_version(values.version);
@@ -56,11 +59,14 @@ flatbuffers::Offset<package::Tokenizer> tokenizer(flatbuffers::FlatBufferBuilder
   return table.Finish();
 }
 
-uint64_t align(uint64_t offset, uint64_t alignment) { return (offset + alignment - 1) / alignment * alignment; }
+uint64_t align(uint64_t offset, uint64_t alignment) {
+  return (offset + alignment - 1) / alignment * alignment;
+}
 
 }  // namespace
 
-PackageWriter::PackageWriter(std::string_view path, PackageContents& contents, std::pmr::memory_resource* memory)
+PackageWriter::PackageWriter(std::string_view path, PackageContents& contents,
+                             std::pmr::memory_resource* memory)
     : memory_(memory), path_(path, memory), contents_(contents), segments_(memory) {
   for (StoredTensor& tensor : contents_.tensors) {
     tensor.bytes = tensor.rows() * tensor.bytes_a_row();
@@ -107,7 +113,8 @@ std::pmr::vector<std::byte> PackageWriter::serialise() const {
   }
   const auto list = builder.CreateVector(tensors.data(), tensors.size());
   flatbuffers::Offset<package::Tokenizer> tokenizer_table;
-  if (contents_.tokenizer) tokenizer_table = tokenizer(builder, *contents_.tokenizer, segment_of(tensors.size()));
+  if (contents_.tokenizer)
+    tokenizer_table = tokenizer(builder, *contents_.tokenizer, segment_of(tensors.size()));
   const auto architecture = text(builder, contents_.architecture);
   const auto name = text(builder, contents_.name);
   const auto chat_template = text(builder, contents_.chat_template);
@@ -129,7 +136,8 @@ void PackageWriter::write(const void* data, size_t bytes) {
   const auto* from = static_cast<const std::byte*>(data);
   while (bytes > 0) {
     while (segment_ < segments_.size() && segments_[segment_].bytes == 0) ++segment_;
-    if (segment_ == segments_.size()) throw Error(INLAY_ERROR_INTERNAL, path_.c_str() + std::string(": too many bytes"));
+    if (segment_ == segments_.size())
+      throw Error(INLAY_ERROR_INTERNAL, path_.c_str() + std::string(": too many bytes"));
     Segment& segment = segments_[segment_];
     const size_t count = static_cast<size_t>(std::min<uint64_t>(bytes, segment.bytes - written_));
     checksum_.add(from, count);

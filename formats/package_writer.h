@@ -47,13 +47,14 @@ struct PackageContents {
   std::pmr::vector<StoredTensor> tensors;  // offsets and bytes are the writer's to fill in
 };
 
-/// Writes a package: the tensors' bytes in their order, then the tokenizer's tables, in pieces of any size. The
-/// file is called PATH.partial until finish() has everything on disk and gives it its name in one step; without
-/// finish() the destructor removes it, and what a killed program leaves the next writer of PATH replaces.
+/// Writes a package: the tensors' bytes in their order, then the tokenizer's tables, in pieces of any size.
+/// The file is called PATH.partial until finish() has everything on disk and gives it its name in one step;
+/// without finish() the destructor removes it, and what a killed program leaves the next writer of PATH
+/// replaces.
 class PackageWriter {
  public:
-  /// Throws INLAY_ERROR_IO where the file cannot be made, where the disk has too little room, and where another
-  /// program is writing the same package; INLAY_ERROR_UNSUPPORTED for a header too large.
+  /// Throws INLAY_ERROR_IO where the file cannot be made, where the disk has too little room, and where
+  /// another program is writing the same package; INLAY_ERROR_UNSUPPORTED for a header too large.
   PackageWriter(std::string_view path, PackageContents& contents, std::pmr::memory_resource* memory);
 
   uint64_t file_bytes() const { return file_bytes_; }

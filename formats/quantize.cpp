@@ -76,7 +76,8 @@ void quantize(const float* x, const float* importance, float tensor_scale, Block
     float best = INFINITY;
     uint8_t best_codes[16] = {};
     uint8_t best_scale = 0;
-    for (int scale = std::max(0, middle - kBelow); scale <= std::min(kLargestCode, middle + kAbove); ++scale) {
+    for (int scale = std::max(0, middle - kBelow); scale <= std::min(kLargestCode, middle + kAbove);
+         ++scale) {
       uint8_t codes[16];
       const float error =
           encode_group(from, weights, e4m3_to_float(static_cast<uint8_t>(scale)) * tensor_scale, codes);
@@ -118,12 +119,12 @@ bool can_quantize(TensorType type) {
   }
 }
 
-void quantize_row(TensorType type, const float* row, uint64_t columns, const float* importance, float tensor_scale,
-                  std::byte* out) {
+void quantize_row(TensorType type, const float* row, uint64_t columns, const float* importance,
+                  float tensor_scale, std::byte* out) {
   switch (type) {
-#define INLAY_QUANTIZE(name)                                                                                    \
-  case TensorType::name:                                                                                        \
-    return quantize_blocks<Block##name>(row, columns, importance, tensor_scale,                                 \
+#define INLAY_QUANTIZE(name)                                                    \
+  case TensorType::name:                                                        \
+    return quantize_blocks<Block##name>(row, columns, importance, tensor_scale, \
                                         traits(TensorType::name).block_elements, out);
     INLAY_QUANTIZE(Q8_0)
     INLAY_QUANTIZE(Q2_K)

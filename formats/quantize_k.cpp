@@ -4,10 +4,11 @@
 #include <cmath>
 #include <cstring>
 
-// K types: groups of weights with small integer scales (and minimums) under one or two binary16 of a super-block.
-// First each group alone: many spacings of the grid are tried, and for each the scale (and minimum) that fits the
-// codes best by least squares. Then the super-block's numbers, from the largest. Last, with those rounded, each
-// group's integers are chosen again among the neighbours, by the error that the stored numbers really leave.
+// K types: groups of weights with small integer scales (and minimums) under one or two binary16 of a
+// super-block. First each group alone: many spacings of the grid are tried, and for each the scale (and
+// minimum) that fits the codes best by least squares. Then the super-block's numbers, from the largest. Last,
+// with those rounded, each group's integers are chosen again among the neighbours, by the error that the
+// stored numbers really leave.
 //
 // The groups of a super-block stand side by side in a vector's lanes, so nothing is summed across lanes.
 
@@ -148,20 +149,24 @@ AffineFit<kGroups> fit_affine(const Groups<kGroups>& groups, float top) {
     keep_better(best, fit_codes(groups, Lanes<kGroups>::divide_or_zero(Vector{} + spacing, range), low, top));
   }
   for (int i = 0; i < kRefinements; ++i) {
-    keep_better(best, fit_codes(groups, Lanes<kGroups>::divide_or_zero(Vector{} + 1.0f, best.scale), best.offset, top));
+    keep_better(best, fit_codes(groups, Lanes<kGroups>::divide_or_zero(Vector{} + 1.0f, best.scale),
+                                best.offset, top));
   }
   return best;
 }
 
-/// What stored numbers leave: the squared error of each group with this scale and offset, codes at their best.
+/// What stored numbers leave: the squared error of each group with this scale and offset, codes at their
+/// best.
 template <int kGroups>
-typename VectorOf<kGroups>::Type error_of(const Groups<kGroups>& groups, typename VectorOf<kGroups>::Type scale,
+typename VectorOf<kGroups>::Type error_of(const Groups<kGroups>& groups,
+                                          typename VectorOf<kGroups>::Type scale,
                                           typename VectorOf<kGroups>::Type offset, float bottom, float top) {
   using Vector = typename VectorOf<kGroups>::Type;
   const Vector inverse = Lanes<kGroups>::divide_or_zero(Vector{} + 1.0f, scale);
   Vector error{};
   for (int i = 0; i < Groups<kGroups>::kSize; ++i) {
-    const Vector q = Lanes<kGroups>::clamp(Lanes<kGroups>::round((groups.x[i] - offset) * inverse), bottom, top);
+    const Vector q =
+        Lanes<kGroups>::clamp(Lanes<kGroups>::round((groups.x[i] - offset) * inverse), bottom, top);
     const Vector difference = groups.x[i] - (scale * q + offset);
     error += groups.w[i] * difference * difference;
   }
@@ -186,7 +191,8 @@ struct AffineBlock {
 };
 
 template <int kGroups>
-AffineBlock<kGroups> quantize_affine(const float* x, const float* importance, float top, float largest_integer) {
+AffineBlock<kGroups> quantize_affine(const float* x, const float* importance, float top,
+                                     float largest_integer) {
   using Vector = typename VectorOf<kGroups>::Type;
   const Groups<kGroups> groups(x, importance);
   const AffineFit<kGroups> fit = fit_affine(groups, top);
@@ -196,7 +202,8 @@ AffineBlock<kGroups> quantize_affine(const float* x, const float* importance, fl
   const float d = block.d.value();
   const float dmin = block.dmin.value();
   const auto integer = [&](Vector value, float unit) {
-    return Lanes<kGroups>::clamp(Lanes<kGroups>::round(Lanes<kGroups>::divide_or_zero(value, Vector{} + unit)), 0.0f, largest_integer);
+    return Lanes<kGroups>::clamp(
+        Lanes<kGroups>::round(Lanes<kGroups>::divide_or_zero(value, Vector{} + unit)), 0.0f, largest_integer);
   };
   const Vector scale = integer(fit.scale, d);
   const Vector minimum = integer(-fit.offset, dmin);
@@ -215,8 +222,10 @@ AffineBlock<kGroups> quantize_affine(const float* x, const float* importance, fl
   const Vector step = block.scales * d;
   const Vector inverse = Lanes<kGroups>::divide_or_zero(Vector{} + 1.0f, step);
   for (int i = 0; i < Groups<kGroups>::kSize; ++i) {
-    const Vector q = Lanes<kGroups>::clamp(Lanes<kGroups>::round((groups.x[i] + block.minimums * dmin) * inverse), 0.0f, top);
-    for (int g = 0; g < kGroups; ++g) block.codes[g * Groups<kGroups>::kSize + i] = static_cast<uint8_t>(q[g]);
+    const Vector q = Lanes<kGroups>::clamp(
+        Lanes<kGroups>::round((groups.x[i] + block.minimums * dmin) * inverse), 0.0f, top);
+    for (int g = 0; g < kGroups; ++g)
+      block.codes[g * Groups<kGroups>::kSize + i] = static_cast<uint8_t>(q[g]);
   }
   return block;
 }
@@ -229,7 +238,8 @@ struct SymmetricBlock {
 };
 
 /// The scale that fits the codes of this spacing best, and by how much it lessens the error.
-void fit_symmetric_codes(const Groups<16>& groups, Vector16 inverse, float half, Vector16& scale, Vector16& gain) {
+void fit_symmetric_codes(const Groups<16>& groups, Vector16 inverse, float half, Vector16& scale,
+                         Vector16& gain) {
   Vector16 sum_qq{}, sum_qx{};
   for (int i = 0; i < 16; ++i) {
     const Vector16 q = Lanes<16>::clamp(Lanes<16>::round(groups.x[i] * inverse), -half, half - 1);
@@ -257,7 +267,8 @@ Vector16 fit_symmetric(const Groups<16>& groups, float half) {
     // The end of the codes that has one more, for the largest weight; and the other end.
     const float spacing = half - 1.2f + 0.15f * static_cast<float>(step);
     fit_symmetric_codes(groups, Lanes<16>::divide_or_zero(Vector16{} - spacing, extreme), half, scale, gain);
-    fit_symmetric_codes(groups, Lanes<16>::divide_or_zero(Vector16{} + spacing - 0.5f, extreme), half, scale, gain);
+    fit_symmetric_codes(groups, Lanes<16>::divide_or_zero(Vector16{} + spacing - 0.5f, extreme), half, scale,
+                        gain);
   }
   for (int i = 0; i < kRefinements; ++i) {
     fit_symmetric_codes(groups, Lanes<16>::divide_or_zero(Vector16{} + 1.0f, scale), half, scale, gain);
@@ -273,7 +284,8 @@ SymmetricBlock quantize_symmetric(const float* x, const float* importance, float
   SymmetricBlock block;
   store_half(-extreme / most, block.d);
   const float d = block.d.value();
-  const Vector16 nearest = Lanes<16>::clamp(Lanes<16>::round(Lanes<16>::divide_or_zero(fit, Vector16{} + d)), -most, most - 1);
+  const Vector16 nearest =
+      Lanes<16>::clamp(Lanes<16>::round(Lanes<16>::divide_or_zero(fit, Vector16{} + d)), -most, most - 1);
   Vector16 best = Vector16{} + INFINITY;
   Vector16 scales{};
   for (int i = -1; i <= 1; ++i) {
@@ -297,7 +309,8 @@ void pack_two_bits(const uint8_t* codes, uint8_t* qs) {
   for (int half = 0; half < 2; ++half) {
     for (int i = 0; i < 32; ++i) {
       const uint8_t* from = codes + 128 * half + i;
-      qs[32 * half + i] = static_cast<uint8_t>((from[0] & 3) | (from[32] & 3) << 2 | (from[64] & 3) << 4 | (from[96] & 3) << 6);
+      qs[32 * half + i] = static_cast<uint8_t>((from[0] & 3) | (from[32] & 3) << 2 | (from[64] & 3) << 4 |
+                                               (from[96] & 3) << 6);
     }
   }
 }
@@ -335,8 +348,8 @@ void quantize(const float* x, const float* importance, float, BlockQ2_K& block) 
   block.d = made.d;
   block.dmin = made.dmin;
   for (int g = 0; g < 16; ++g) {
-    block.scales[g] =
-        static_cast<uint8_t>(static_cast<unsigned>(made.scales[g]) | static_cast<unsigned>(made.minimums[g]) << 4);
+    block.scales[g] = static_cast<uint8_t>(static_cast<unsigned>(made.scales[g]) |
+                                           static_cast<unsigned>(made.minimums[g]) << 4);
   }
   pack_two_bits(made.codes, block.qs);
 }

@@ -49,10 +49,12 @@ class HeaderReader {
   /// The header's bytes, copied.
   std::pmr::vector<char> header(std::pmr::memory_resource* memory) const {
     uint64_t bytes = 0;
-    if (source_.size() < sizeof bytes) fail(INLAY_ERROR_CORRUPT_FILE, "not a safetensors file: it is too short");
+    if (source_.size() < sizeof bytes)
+      fail(INLAY_ERROR_CORRUPT_FILE, "not a safetensors file: it is too short");
     source_.read(0, &bytes, sizeof bytes);
     if (bytes > kMostHeaderBytes || bytes > source_.size() - sizeof bytes) {
-      fail(INLAY_ERROR_CORRUPT_FILE, "not a safetensors file: a header of " + std::to_string(bytes) + " bytes");
+      fail(INLAY_ERROR_CORRUPT_FILE,
+           "not a safetensors file: a header of " + std::to_string(bytes) + " bytes");
     }
     std::pmr::vector<char> header(static_cast<size_t>(bytes), memory);
     source_.read(sizeof bytes, header.data(), header.size());
@@ -83,17 +85,20 @@ class HeaderReader {
     const JsonDocument::Value offsets = entry["data_offsets"];
     const auto begin = offsets.at(0).unsigned_integer();
     const auto end = offsets.at(1).unsigned_integer();
-    if (!offsets.is_array() || !begin || !end || offsets.at(2)) corrupt("its data_offsets are not two numbers");
+    if (!offsets.is_array() || !begin || !end || offsets.at(2))
+      corrupt("its data_offsets are not two numbers");
     const uint64_t room = source_.size() - data_offset;
     if (*begin > *end || *end > room) corrupt("its data_offsets are not within the file");
-    if (*end - *begin != elements * element_bytes(tensor.type)) corrupt("its bytes do not fit its shape and dtype");
+    if (*end - *begin != elements * element_bytes(tensor.type))
+      corrupt("its bytes do not fit its shape and dtype");
     tensor.offset = data_offset + *begin;
     tensor.bytes = *end - *begin;
     if (source_.data() != nullptr) tensor.data = source_.data() + tensor.offset;
     return tensor;
   }
 
-  void check_overlaps(const std::pmr::vector<SafetensorsTensor>& tensors, std::pmr::memory_resource* memory) const {
+  void check_overlaps(const std::pmr::vector<SafetensorsTensor>& tensors,
+                      std::pmr::memory_resource* memory) const {
     std::pmr::vector<const SafetensorsTensor*> order(memory);
     order.reserve(tensors.size());
     for (const SafetensorsTensor& tensor : tensors) order.push_back(&tensor);
@@ -144,7 +149,8 @@ SafetensorsFile SafetensorsFile::open(ByteSourcePointer source, std::pmr::memory
     ++count;
     name_bytes += entry.key().size();
   }
-  if (count > kMostTensors) reader.fail(INLAY_ERROR_UNSUPPORTED, std::to_string(count) + " tensors are too many");
+  if (count > kMostTensors)
+    reader.fail(INLAY_ERROR_UNSUPPORTED, std::to_string(count) + " tensors are too many");
   file.tensors_.reserve(count);
   file.names_.reserve(name_bytes);
   file.index_.reset(count);

@@ -14,7 +14,19 @@
 namespace inlay {
 
 /// Element types of safetensors files.
-enum class SafetensorsType : uint8_t { kBool, kU8, kI8, kF8E4M3, kF8E5M2, kF16, kBF16, kOther16, kF32, kOther32, kOther64 };
+enum class SafetensorsType : uint8_t {
+  kBool,
+  kU8,
+  kI8,
+  kF8E4M3,
+  kF8E5M2,
+  kF16,
+  kBF16,
+  kOther16,
+  kF32,
+  kOther32,
+  kOther64
+};
 
 uint32_t element_bytes(SafetensorsType type);
 
@@ -37,12 +49,12 @@ struct SafetensorsTensor {
 
 /// One safetensors file, opened: a length, a JSON header, the tensors' bytes. Immutable.
 /// Source: the format's description in the safetensors repository. Where it is silent this reader decides: a
-/// header has at most 100 MB (as its own library has it), at most 65,536 tensors of at most 6 dimensions, none of
-/// them zero; tensors may leave gaps, and do not overlap.
+/// header has at most 100 MB (as its own library has it), at most 65,536 tensors of at most 6 dimensions,
+/// none of them zero; tensors may leave gaps, and do not overlap.
 class SafetensorsFile {
  public:
-  /// Throws INLAY_ERROR_IO where the source cannot be read, INLAY_ERROR_CORRUPT_FILE where the file ends early or
-  /// contradicts itself, INLAY_ERROR_UNSUPPORTED for an element type that the format does not have.
+  /// Throws INLAY_ERROR_IO where the source cannot be read, INLAY_ERROR_CORRUPT_FILE where the file ends
+  /// early or contradicts itself, INLAY_ERROR_UNSUPPORTED for an element type that the format does not have.
   static SafetensorsFile open(ByteSourcePointer source, std::pmr::memory_resource* memory);
 
   SafetensorsFile(SafetensorsFile&&) = default;

@@ -6,10 +6,10 @@
 
 namespace inlay {
 
-// Every storage type of a tensor in GGUF files, listed once: this list feeds the enumeration, the size tables, the
-// dequantisers, the dot products, their tests and their benchmarks.
-// Columns: name, number in a GGUF file, elements a block, bytes a block.
-// Source: the GGUF specification and ggml's block layouts (ggml-common.h describes the same bytes).
+// Every storage type of a tensor in GGUF files, listed once: this list feeds the enumeration, the size
+// tables, the dequantisers, the dot products, their tests and their benchmarks. Columns: name, number in a
+// GGUF file, elements a block, bytes a block. Source: the GGUF specification and ggml's block layouts
+// (ggml-common.h describes the same bytes).
 #define INLAY_FOR_EACH_TENSOR_TYPE(X) \
   X(F32, 0, 1, 4)                     \
   X(F16, 1, 1, 2)                     \
@@ -39,7 +39,8 @@ enum class TensorType : uint8_t {
 };
 
 #define INLAY_COUNT(name, number, elements, bytes) +1
-inline constexpr int kTensorTypeCount = 0 INLAY_FOR_EACH_TENSOR_TYPE(INLAY_COUNT) INLAY_FOR_EACH_OWN_TENSOR_TYPE(INLAY_COUNT);
+inline constexpr int kTensorTypeCount =
+    0 INLAY_FOR_EACH_TENSOR_TYPE(INLAY_COUNT) INLAY_FOR_EACH_OWN_TENSOR_TYPE(INLAY_COUNT);
 #undef INLAY_COUNT
 
 struct TensorTypeTraits {

@@ -63,7 +63,7 @@ struct Segment {
   DeviceState* state = nullptr;
   uint32_t row_begin = 0;
   uint32_t rows = 0;
-  uint64_t position = 0;   // of the first row
+  uint64_t position = 0;    // of the first row
   uint32_t hidden_row = 0;  // the row of the state's hidden that belongs to position - 1 (see DeviceState)
 };
 
@@ -73,8 +73,8 @@ struct Pass {
   const int32_t* tokens = nullptr;  // [rows]
   uint32_t rows = 0;
   std::span<const Segment> segments;
-  bool logits = true;    // kWide: compute the last row's logits (the last chunk of a prompt)
-  uint32_t drafts = 0;   // kDraft: guesses to chain; 0 only brings the MTP KV up to date
+  bool logits = true;         // kWide: compute the last row's logits (the last chunk of a prompt)
+  uint32_t drafts = 0;        // kDraft: guesses to chain; 0 only brings the MTP KV up to date
   bool draft_logits = false;  // kDraft of one guess: its logits are wanted too (tests and tools)
 };
 
@@ -88,7 +88,8 @@ struct PassResult {
 
 /// The state of a session on a device:
 /// - KV of the attention layers (and of the MTP layer) in pages of kPageTokens;
-/// - DeltaNet state and convolution columns, committed up to a position that each layer keeps itself, so that a
+/// - DeltaNet state and convolution columns, committed up to a position that each layer keeps itself, so that
+/// a
 ///   pass that was cut short half way can be run again;
 /// - the log of the last tokens (convolution input, k, v, beta, decay), by position modulo kLogSlots;
 /// - hidden: [kMaxWidth + 1] rows of final-norm hidden states. Row 0 belongs to the token before the last
@@ -105,8 +106,8 @@ class Device {
   /// Rows of a wide pass that this device likes for such a model.
   virtual uint32_t default_prefill_chunk(const ModelShape& shape) const = 0;
 
-  /// Bytes a second of a plain streaming read of the memory that weights lie in: what a narrow pass cannot beat.
-  /// Takes some memory, and a fraction of a second.
+  /// Bytes a second of a plain streaming read of the memory that weights lie in: what a narrow pass cannot
+  /// beat. Takes some memory, and a fraction of a second.
   virtual double measure_read_bandwidth() { return 0; }
 
   // Plans: exact, from shapes and types alone. `data` pointers of the weights are not read.
@@ -116,8 +117,8 @@ class Device {
 
   // Creates: take exactly the plan; `host` is a block of the planned host bytes, aligned to a cache line.
   // They throw Error. Released objects give back what they hold on the device, not the block.
-  virtual DeviceWeights* create_weights(const ModelWeights& weights, std::byte* host, inlay_progress_fn progress,
-                                        void* progress_user_data) = 0;
+  virtual DeviceWeights* create_weights(const ModelWeights& weights, std::byte* host,
+                                        inlay_progress_fn progress, void* progress_user_data) = 0;
   virtual DeviceState* create_state(const DeviceWeights& weights, const SessionShape& session,
                                     std::byte* host) = 0;
   virtual DeviceScratch* create_scratch(const DeviceWeights& weights, const SessionShape& session,

@@ -49,15 +49,15 @@ struct WeightMatrix {
 
 /// Small vectors are float32 in host memory, aligned, made by the loader.
 struct DeltaNetWeights {
-  WeightMatrix qkv;       // [conv_channels, embedding]
-  WeightMatrix gate;      // [value_length, embedding]
-  WeightMatrix beta;      // [value_heads, embedding]
-  WeightMatrix alpha;     // [value_heads, embedding]
-  WeightMatrix out;       // [embedding, value_length]
-  const float* conv;      // [conv_kernel][conv_channels]: tap-major, the newest token's tap last
-  const float* dt_bias;   // [value_heads]
-  const float* a;         // [value_heads]: -exp(A_log)
-  const float* norm;      // [state_length]
+  WeightMatrix qkv;      // [conv_channels, embedding]
+  WeightMatrix gate;     // [value_length, embedding]
+  WeightMatrix beta;     // [value_heads, embedding]
+  WeightMatrix alpha;    // [value_heads, embedding]
+  WeightMatrix out;      // [embedding, value_length]
+  const float* conv;     // [conv_kernel][conv_channels]: tap-major, the newest token's tap last
+  const float* dt_bias;  // [value_heads]
+  const float* a;        // [value_heads]: -exp(A_log)
+  const float* norm;     // [state_length]
 };
 
 struct AttentionWeights {

@@ -28,7 +28,8 @@ T read_struct(const T* given, const char* name) {
   const auto* bytes = reinterpret_cast<const unsigned char*>(given);
   for (size_t i = sizeof(T); i < size; ++i) {
     if (bytes[i] != 0) {
-      throw Error(INLAY_ERROR_INVALID_ARGUMENT, std::string(name) + " has a field set at byte " + std::to_string(i) +
+      throw Error(INLAY_ERROR_INVALID_ARGUMENT, std::string(name) + " has a field set at byte " +
+                                                    std::to_string(i) +
                                                     " that this version of the library does not know");
     }
   }
@@ -58,8 +59,8 @@ template <typename T>
 inlay_status give_struct(const T& result, T* out, const char* name) {
   if (out == nullptr) throw Error(INLAY_ERROR_INVALID_ARGUMENT, std::string(name) + " is null");
   if (write_struct(result, out) == INLAY_OK) return INLAY_OK;
-  throw Error(INLAY_ERROR_INVALID_ARGUMENT,
-              std::string(name) + "->struct_size is " + std::to_string(out->struct_size) + ": was it initialised?");
+  throw Error(INLAY_ERROR_INVALID_ARGUMENT, std::string(name) + "->struct_size is " +
+                                                std::to_string(out->struct_size) + ": was it initialised?");
 }
 
 /// Runs what may throw; `report(message)` gets the words.

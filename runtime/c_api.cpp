@@ -5,7 +5,6 @@
 using namespace inlay;
 using namespace inlay::abi;
 
-
 const char* inlay_status_name(inlay_status status) {
   switch (status) {
     case INLAY_OK: return "INLAY_OK";
@@ -138,11 +137,13 @@ inlay_status inlay_file_get_tensor(const inlay_file* file, uint32_t index, inlay
   return write_struct(info, out_tensor);
 }
 
-inlay_status inlay_file_plan(const inlay_file* file, const inlay_session_params* params, inlay_memory_plan* out_plan) {
+inlay_status inlay_file_plan(const inlay_file* file, const inlay_session_params* params,
+                             inlay_memory_plan* out_plan) {
   clear_struct(out_plan);
   if (file == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
   return create_under(of(file)->runtime(), [&] {
-    return give_struct(Model::plan(*of(file), read_struct(params, "inlay_session_params")), out_plan, "out_plan");
+    return give_struct(Model::plan(*of(file), read_struct(params, "inlay_session_params")), out_plan,
+                       "out_plan");
   });
 }
 
@@ -151,14 +152,14 @@ inlay_status inlay_model_create(inlay_file* file, const inlay_model_params* para
   if (file == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
   return create_under(of(file)->runtime(), [&] {
     if (out_model == nullptr) refuse_null("out_model");
-    *out_model = reinterpret_cast<inlay_model*>(
-        Model::create(*of(file), read_struct(params, "inlay_model_params")));
+    *out_model =
+        reinterpret_cast<inlay_model*>(Model::create(*of(file), read_struct(params, "inlay_model_params")));
     return INLAY_OK;
   });
 }
 
-inlay_status inlay_model_open(inlay_runtime* runtime, const inlay_source* source, const inlay_model_params* params,
-                              inlay_model** out_model) {
+inlay_status inlay_model_open(inlay_runtime* runtime, const inlay_source* source,
+                              const inlay_model_params* params, inlay_model** out_model) {
   if (out_model != nullptr) *out_model = nullptr;
   inlay_file* file = nullptr;
   inlay_status status = inlay_file_open(runtime, source, &file);
@@ -185,4 +186,3 @@ inlay_status inlay_model_plan(const inlay_model* model, const inlay_session_para
     return give_struct(of(model)->plan(read_struct(params, "inlay_session_params")), out_plan, "out_plan");
   });
 }
-

@@ -41,8 +41,9 @@ inlay_status inside(inlay_session* handle, F&& body) noexcept {
   if (handle == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
   Session& session = *of(handle);
   if (session.inside().exchange(true, std::memory_order_acquire)) return INLAY_ERROR_BUSY;
-  const inlay_status status = guard([&] { return body(session); },
-                                    [&](const char* message) { session.fail(INLAY_ERROR_INTERNAL, "%s", message); });
+  const inlay_status status =
+      guard([&] { return body(session); },
+            [&](const char* message) { session.fail(INLAY_ERROR_INTERNAL, "%s", message); });
   session.inside().store(false, std::memory_order_release);
   return status;
 }

@@ -14,7 +14,8 @@ inlay_status refuse_null(Session& session, const char* name) {
 /// What takes tokens.
 template <typename F>
 inlay_status feed(inlay_session* handle, const int32_t* tokens, size_t count, F&& body) noexcept {
-  return inside(handle, [&](Session& s) { return valid(tokens, count) ? body(s) : refuse_null(s, "tokens"); });
+  return inside(handle,
+                [&](Session& s) { return valid(tokens, count) ? body(s) : refuse_null(s, "tokens"); });
 }
 
 }  // namespace
@@ -39,7 +40,8 @@ inlay_status inlay_session_fork(inlay_session* session, inlay_session** out_sess
   if (out_session != nullptr) *out_session = nullptr;
   return inside(session, [&](Session& s) {
     if (out_session == nullptr) return refuse_null(s, "out_session");
-    if (s.busy()) return s.fail(INLAY_ERROR_WRONG_STATE, "work is under way: advance it to its end or cancel it");
+    if (s.busy())
+      return s.fail(INLAY_ERROR_WRONG_STATE, "work is under way: advance it to its end or cancel it");
     if (s.waits_for_commit()) return s.fail(INLAY_ERROR_WRONG_STATE, "a verify waits for its commit");
     *out_session = reinterpret_cast<inlay_session*>(Session::fork(s));
     return INLAY_OK;
@@ -64,7 +66,9 @@ inlay_status inlay_session_begin_verify(inlay_session* session, const int32_t* t
 }
 
 inlay_status inlay_session_prefill(inlay_session* session, const int32_t* tokens, size_t count) {
-  return feed(session, tokens, count, [&](Session& s) { return run_to_end(s, s.begin_prefill({tokens, count})); });
+  return feed(session, tokens, count, [&](Session& s) {
+    return run_to_end(s, s.begin_prefill({tokens, count}));
+  });
 }
 
 inlay_status inlay_session_step(inlay_session* session, int32_t token) {
@@ -72,7 +76,9 @@ inlay_status inlay_session_step(inlay_session* session, int32_t token) {
 }
 
 inlay_status inlay_session_verify(inlay_session* session, const int32_t* tokens, size_t count) {
-  return feed(session, tokens, count, [&](Session& s) { return run_to_end(s, s.begin_verify({tokens, count})); });
+  return feed(session, tokens, count, [&](Session& s) {
+    return run_to_end(s, s.begin_verify({tokens, count}));
+  });
 }
 
 inlay_status inlay_session_commit(inlay_session* session, size_t count) {
@@ -107,7 +113,9 @@ void inlay_session_cancel(inlay_session* session) {
   if (session != nullptr) of(session)->cancel();
 }
 
-uint64_t inlay_session_position(const inlay_session* session) { return session == nullptr ? 0 : of(session)->position(); }
+uint64_t inlay_session_position(const inlay_session* session) {
+  return session == nullptr ? 0 : of(session)->position();
+}
 
 uint32_t inlay_session_context_length(const inlay_session* session) {
   return session == nullptr ? 0 : of(session)->context_length();

@@ -12,7 +12,9 @@ namespace {
 
 using SamplerObject = Owned<Sampler, Model>;
 
-const TokenizerObject& of(const inlay_tokenizer* handle) { return *reinterpret_cast<const TokenizerObject*>(handle); }
+const TokenizerObject& of(const inlay_tokenizer* handle) {
+  return *reinterpret_cast<const TokenizerObject*>(handle);
+}
 SamplerObject* of(inlay_sampler* handle) { return reinterpret_cast<SamplerObject*>(handle); }
 Generator* of(inlay_generator* handle) { return reinterpret_cast<Generator*>(handle); }
 const Generator* of(const inlay_generator* handle) { return reinterpret_cast<const Generator*>(handle); }
@@ -29,7 +31,8 @@ template <typename F>
 inlay_status inside_generator(inlay_generator* handle, F&& body) noexcept {
   if (handle == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
   Generator& generator = *of(handle);
-  return inside(reinterpret_cast<inlay_session*>(&generator.session()), [&](Session&) { return body(generator); });
+  return inside(reinterpret_cast<inlay_session*>(&generator.session()),
+                [&](Session&) { return body(generator); });
 }
 
 /// The sampler's parameters with their biases' address checked; what they mean is checked by the sampler.
@@ -58,11 +61,13 @@ void inlay_tokenizer_destroy(inlay_tokenizer* tokenizer) {
 }
 
 const inlay_tokenizer* inlay_model_tokenizer(const inlay_model* model) {
-  return model == nullptr ? nullptr : reinterpret_cast<const inlay_tokenizer*>(abi::of(model)->tokenizer_object());
+  return model == nullptr ? nullptr
+                          : reinterpret_cast<const inlay_tokenizer*>(abi::of(model)->tokenizer_object());
 }
 
 inlay_status inlay_tokenizer_encode(const inlay_tokenizer* tokenizer, const char* text, size_t text_bytes,
-                                    int32_t parse_special, int32_t* tokens, size_t capacity, size_t* out_count) {
+                                    int32_t parse_special, int32_t* tokens, size_t capacity,
+                                    size_t* out_count) {
   if (out_count != nullptr) *out_count = 0;
   if (tokenizer == nullptr || out_count == nullptr || (text == nullptr && text_bytes > 0) ||
       (tokens == nullptr && capacity > 0)) {
@@ -80,8 +85,8 @@ inlay_status inlay_tokenizer_encode(const inlay_tokenizer* tokenizer, const char
 inlay_status inlay_tokenizer_decode(const inlay_tokenizer* tokenizer, const int32_t* tokens, size_t count,
                                     int32_t show_special, char* text, size_t capacity, size_t* out_bytes) {
   if (out_bytes != nullptr) *out_bytes = 0;
-  if (tokenizer == nullptr || out_bytes == nullptr || !valid(tokens, count) || (text == nullptr && capacity > 0) ||
-      !in_range(of(tokenizer), tokens, count)) {
+  if (tokenizer == nullptr || out_bytes == nullptr || !valid(tokens, count) ||
+      (text == nullptr && capacity > 0) || !in_range(of(tokenizer), tokens, count)) {
     return INLAY_ERROR_INVALID_ARGUMENT;
   }
   return guard(
@@ -184,7 +189,8 @@ inlay_status inlay_generator_prompt_tokens(inlay_generator* generator, const int
 inlay_status inlay_generator_prompt_text(inlay_generator* generator, const char* text, size_t text_bytes,
                                          int32_t parse_special) {
   return inside_generator(generator, [&](Generator& g) {
-    if (text == nullptr && text_bytes > 0) return g.fail(INLAY_ERROR_INVALID_ARGUMENT, "generator: text is null");
+    if (text == nullptr && text_bytes > 0)
+      return g.fail(INLAY_ERROR_INVALID_ARGUMENT, "generator: text is null");
     return g.prompt({text, text_bytes}, parse_special != 0);
   });
 }

@@ -25,7 +25,9 @@ std::string folder_of(std::string_view path) {
 
 uint64_t ceiling(uint64_t value, uint64_t divisor) { return (value + divisor - 1) / divisor; }
 
-bool is_text(std::string_view name, std::string_view part) { return name.find(part) != std::string_view::npos; }
+bool is_text(std::string_view name, std::string_view part) {
+  return name.find(part) != std::string_view::npos;
+}
 
 }  // namespace
 
@@ -63,14 +65,17 @@ std::optional<uint64_t> Checkpoint::number(ModelNumber number) const {
   return value == 0 ? std::nullopt : std::optional(value);
 }
 
-std::optional<double> Checkpoint::real(ModelReal real) const { return config_.reals[static_cast<size_t>(real)]; }
+std::optional<double> Checkpoint::real(ModelReal real) const {
+  return config_.reals[static_cast<size_t>(real)];
+}
 
 const StoredTensor* Checkpoint::find_tensor(std::string_view name) const {
   const uint32_t found = index_.find(name, [this](uint32_t i) { return tensors_[i].name; });
   return found == NameIndex::kNone ? nullptr : &tensors_[found];
 }
 
-void Checkpoint::read_rows(const StoredTensor& tensor, uint64_t first, uint64_t rows, std::byte* destination) const {
+void Checkpoint::read_rows(const StoredTensor& tensor, uint64_t first, uint64_t rows,
+                           std::byte* destination) const {
   conversions_[static_cast<size_t>(&tensor - tensors_.data())].convert(first, rows, destination);
 }
 
@@ -93,7 +98,8 @@ void Checkpoint::open_file(std::string_view name) {
   files_.push_back(SafetensorsFile::open(open_path(path_of(name), memory_), memory_));
 }
 
-/// Those of the index; without one, the file or the shards of the usual names; and a file of the MTP head's own.
+/// Those of the index; without one, the file or the shards of the usual names; and a file of the MTP head's
+/// own.
 void Checkpoint::open_files() {
   std::set<std::string> names;
   const std::string index_path = path_of("model.safetensors.index.json");
@@ -114,7 +120,8 @@ void Checkpoint::open_files() {
   for (const std::string& name : all) {
     if (!name.ends_with(".safetensors")) continue;
     const bool shard = name.starts_with("model-") && is_text(name, "-of-");
-    const bool mtp = name.starts_with("mtp") || name.starts_with("model-mtp") || name.starts_with("model_mtp");
+    const bool mtp =
+        name.starts_with("mtp") || name.starts_with("model-mtp") || name.starts_with("model_mtp");
     if (mtp || (shard && !indexed && !single)) names.insert(name);
   }
   if (names.empty()) fail(INLAY_ERROR_IO, "it has no model.safetensors, no index of shards and no shards");
@@ -135,14 +142,19 @@ const SafetensorsTensor& Checkpoint::need(const std::string& name) const {
 }
 
 void Checkpoint::find_prefixes() {
-  const char* kPrefixes[] = {"model.language_model.", "model.", "language_model.model.", "language_model.", ""};
+  const char* kPrefixes[] = {"model.language_model.", "model.", "language_model.model.", "language_model.",
+                             ""};
   const auto has_text = [this](const std::string& prefix) { return find(prefix + "norm.weight") != nullptr; };
   const auto* prefix = std::find_if(std::begin(kPrefixes), std::end(kPrefixes), has_text);
-  if (prefix == std::end(kPrefixes)) fail(INLAY_ERROR_CORRUPT_FILE, "no tensor is called norm.weight, under any known prefix");
+  if (prefix == std::end(kPrefixes))
+    fail(INLAY_ERROR_CORRUPT_FILE, "no tensor is called norm.weight, under any known prefix");
   text_prefix_ = *prefix;
   bool has_mtp = false;
-  for (const std::string& candidate : {std::string("mtp."), std::string("model.mtp."), text_prefix_ + "mtp."}) {
-    if (has_mtp || (find(candidate + "fc.weight") == nullptr && find(candidate + "fc.weight_packed") == nullptr)) continue;
+  for (const std::string& candidate :
+       {std::string("mtp."), std::string("model.mtp."), text_prefix_ + "mtp."}) {
+    if (has_mtp ||
+        (find(candidate + "fc.weight") == nullptr && find(candidate + "fc.weight_packed") == nullptr))
+      continue;
     mtp_prefix_ = candidate;
     has_mtp = true;
   }
@@ -157,7 +169,8 @@ void Checkpoint::find_prefixes() {
 }
 
 HeadOrder Checkpoint::value_heads(uint64_t begin, uint64_t length) const {
-  HeadOrder order{begin, length, config_.number(ModelNumber::KeyHeads), config_.number(ModelNumber::ValueHeads)};
+  HeadOrder order{begin, length, config_.number(ModelNumber::KeyHeads),
+                  config_.number(ModelNumber::ValueHeads)};
   if (order.key_heads == 1 || order.key_heads == order.value_heads) order.length = 0;
   return order;
 }
@@ -167,7 +180,8 @@ void Checkpoint::add(std::string name, TensorConversion conversion) {
     return order.length == 0 || length == order.begin + order.value_heads * order.length;
   };
   if (!fits(conversion.row_order, conversion.rows) || !fits(conversion.column_order, conversion.columns)) {
-    fail(INLAY_ERROR_CORRUPT_FILE, "the tensor for " + name + " does not have the heads of the configuration");
+    fail(INLAY_ERROR_CORRUPT_FILE,
+         "the tensor for " + name + " does not have the heads of the configuration");
   }
   for (const SafetensorsTensor* tensor : {conversion.weights, conversion.scales}) {
     if (tensor != nullptr) used_.push_back(tensor);
@@ -221,7 +235,8 @@ void Checkpoint::set_fp8(TensorConversion& c, const std::string& from) const {
     fail(INLAY_ERROR_CORRUPT_FILE, "tensor " + quoted(c.scales->name) + " has not a scale for each block");
   }
   constexpr uint64_t kBlock = traits(TensorType::FP8).block_elements;
-  const bool blocks = c.columns % kBlock == 0 && (c.scale_columns % kBlock == 0 || c.scale_columns == c.columns) &&
+  const bool blocks = c.columns % kBlock == 0 &&
+                      (c.scale_columns % kBlock == 0 || c.scale_columns == c.columns) &&
                       c.column_order.length % kBlock == 0 && c.column_order.begin % kBlock == 0;
   c.kind = blocks ? Kind::kFp8 : Kind::kFp8Float;
 }
@@ -230,7 +245,8 @@ void Checkpoint::set_fp8(TensorConversion& c, const std::string& from) const {
 float Checkpoint::set_quantised(TensorConversion& c, const std::string& from) const {
   const SafetensorsTensor* packed = find(from + ".weight_packed");
   c.weights = packed != nullptr ? packed : &need(from + ".weight");
-  if (c.weights->dimension_count != 2) fail(INLAY_ERROR_CORRUPT_FILE, "tensor " + quoted(c.weights->name) + " is no matrix");
+  if (c.weights->dimension_count != 2)
+    fail(INLAY_ERROR_CORRUPT_FILE, "tensor " + quoted(c.weights->name) + " is no matrix");
   c.rows = c.weights->dimensions[0];
   c.columns = c.weights->dimensions[1];
   if (c.weights->type == SafetensorsType::kF8E4M3) {
@@ -249,16 +265,19 @@ float Checkpoint::set_quantised(TensorConversion& c, const std::string& from) co
   c.scale_stride = c.columns / kGroup;
   if (c.columns % kGroup != 0 || c.scales->type != SafetensorsType::kF8E4M3 ||
       c.scales->elements() != c.rows * c.scale_stride) {
-    fail(INLAY_ERROR_CORRUPT_FILE, "tensor " + quoted(c.scales->name) + " has not an E4M3 scale for every 16 weights");
+    fail(INLAY_ERROR_CORRUPT_FILE,
+         "tensor " + quoted(c.scales->name) + " has not an E4M3 scale for every 16 weights");
   }
   constexpr uint64_t kBlock = traits(TensorType::NVFP4).block_elements;
   c.kind = c.columns % kBlock == 0 && c.column_order.length % kBlock == 0 ? Kind::kNvfp4 : Kind::kNvfp4Float;
   // compressed-tensors divides by its scale of the tensor, ModelOpt multiplies.
-  if (const SafetensorsTensor* divisor = find(from + ".weight_global_scale")) return 1.0f / element(*divisor, 0);
+  if (const SafetensorsTensor* divisor = find(from + ".weight_global_scale"))
+    return 1.0f / element(*divisor, 0);
   return element(need(from + ".weight_scale_2"), 0);
 }
 
-void Checkpoint::add_matrix(const std::string& to, const std::string& from, HeadOrder rows, HeadOrder columns) {
+void Checkpoint::add_matrix(const std::string& to, const std::string& from, HeadOrder rows,
+                            HeadOrder columns) {
   TensorConversion conversion;
   conversion.row_order = rows;
   conversion.column_order = columns;
@@ -268,7 +287,8 @@ void Checkpoint::add_matrix(const std::string& to, const std::string& from, Head
   // A matrix of one row would lose its second dimension's place.
   tensors_.back().dimension_count = 2;
   if (!two_levels) return;
-  if (!(factor > 0 && factor < 1e30f)) fail(INLAY_ERROR_CORRUPT_FILE, "the scale of " + from + " is not positive");
+  if (!(factor > 0 && factor < 1e30f))
+    fail(INLAY_ERROR_CORRUPT_FILE, "the scale of " + from + " is not positive");
   TensorConversion scale;
   scale.kind = Kind::kFactor;
   scale.rows = scale.columns = 1;
@@ -321,7 +341,8 @@ void Checkpoint::add_all() {
   add_vector("output_norm.weight", text_prefix_ + "norm.weight", Kind::kPlusOne);
   if (!config_.tied_embeddings) {
     std::string head = "lm_head";
-    for (const std::string& candidate : {text_prefix_ + "lm_head", std::string("language_model.lm_head"), std::string("model.lm_head")}) {
+    for (const std::string& candidate :
+         {text_prefix_ + "lm_head", std::string("language_model.lm_head"), std::string("model.lm_head")}) {
       if (find("lm_head.weight") == nullptr && find(candidate + ".weight") != nullptr) head = candidate;
     }
     add_matrix("output", head);
@@ -360,8 +381,8 @@ void Checkpoint::note_what_is_left() {
   }
   if (visual > 0) notes_ = "the vision tower's " + std::to_string(visual) + " tensors are left out";
   if (others > 0) {
-    notes_ += std::string(notes_.empty() ? "" : "; ") + std::to_string(others) + " tensors are not used, " + first +
-              " for example";
+    notes_ += std::string(notes_.empty() ? "" : "; ") + std::to_string(others) + " tensors are not used, " +
+              first + " for example";
   }
 }
 

@@ -14,9 +14,9 @@
 
 namespace inlay {
 
-/// A checkpoint as it is published (a folder of config.json, safetensors and a tokenizer) as a model: its tensors
-/// under the names and in the conventions of a GGUF file, each converted when it is read. Quantised weights stay
-/// what they are, in blocks of the same codes and scales. The vision tower is left out.
+/// A checkpoint as it is published (a folder of config.json, safetensors and a tokenizer) as a model: its
+/// tensors under the names and in the conventions of a GGUF file, each converted when it is read. Quantised
+/// weights stay what they are, in blocks of the same codes and scales. The vision tower is left out.
 class Checkpoint final : public ModelSource {
  public:
   /// Throws INLAY_ERROR_IO, INLAY_ERROR_CORRUPT_FILE and INLAY_ERROR_UNSUPPORTED as its readers do.
@@ -30,7 +30,8 @@ class Checkpoint final : public ModelSource {
   inlay_kv_type kv_type() const override { return config_.fp8_kv ? INLAY_KV_FP8 : INLAY_KV_F16; }
   const std::pmr::vector<StoredTensor>& tensors() const override { return tensors_; }
   const StoredTensor* find_tensor(std::string_view name) const override;
-  void read_rows(const StoredTensor& tensor, uint64_t first, uint64_t rows, std::byte* destination) const override;
+  void read_rows(const StoredTensor& tensor, uint64_t first, uint64_t rows,
+                 std::byte* destination) const override;
   uint32_t part_count() const override { return static_cast<uint32_t>(files_.size()); }
   const ByteSourcePointer& part(uint32_t index) const override { return files_[index].source(); }
   std::optional<Vocabulary> vocabulary() const override;
@@ -52,7 +53,8 @@ class Checkpoint final : public ModelSource {
   void add_layer(const std::string& to, const std::string& from, bool attention);
   void add_mtp();
   void add(std::string name, TensorConversion conversion);
-  void add_matrix(const std::string& to, const std::string& from, HeadOrder rows = {}, HeadOrder columns = {});
+  void add_matrix(const std::string& to, const std::string& from, HeadOrder rows = {},
+                  HeadOrder columns = {});
   void add_vector(std::string to, const std::string& from, TensorConversion::Kind kind, HeadOrder order = {});
   void add_convolution(std::string to, const std::string& from);
   float set_quantised(TensorConversion& conversion, const std::string& from) const;

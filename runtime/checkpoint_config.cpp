@@ -58,7 +58,8 @@ uint64_t attention_interval(const ConfigReader& reader, Value text, uint64_t lay
   uint64_t layer = 0;
   for (Value type = types.first(); type; type = type.next(), ++layer) {
     const bool full = type.text() == "full_attention";
-    if (!full && type.text() != "linear_attention") reader.fail(INLAY_ERROR_UNSUPPORTED, "a layer type is unknown");
+    if (!full && type.text() != "linear_attention")
+      reader.fail(INLAY_ERROR_UNSUPPORTED, "a layer type is unknown");
     if (full && interval == 0) interval = layer + 1;
     if (full != (interval != 0 && (layer + 1) % interval == 0)) {
       reader.fail(INLAY_ERROR_UNSUPPORTED, "layer_types is no repetition of one interval");
@@ -109,7 +110,8 @@ CheckpointConfig read_checkpoint_config(Value root, std::string_view name) {
   config.number(ModelNumber::AttentionKeyLength) = head_length;
   config.number(ModelNumber::AttentionValueLength) = head_length;
   const double rotary_part = reader.rotary("partial_rotary_factor", 0.25);
-  if (!(rotary_part > 0 && rotary_part <= 1)) reader.fail(INLAY_ERROR_CORRUPT_FILE, "partial_rotary_factor is out of range");
+  if (!(rotary_part > 0 && rotary_part <= 1))
+    reader.fail(INLAY_ERROR_CORRUPT_FILE, "partial_rotary_factor is out of range");
   config.number(ModelNumber::RopeLength) =
       static_cast<uint64_t>(std::lround(rotary_part * static_cast<double>(head_length)));
   config.number(ModelNumber::ConvolutionTaps) = reader.number("linear_conv_kernel_dim");
@@ -126,7 +128,8 @@ CheckpointConfig read_checkpoint_config(Value root, std::string_view name) {
   config.number(ModelNumber::InnerLength) = config.number(ModelNumber::ValueHeads) * state_length;
   config.reals[static_cast<size_t>(ModelReal::RmsEpsilon)] = reader.real("rms_norm_eps");
   config.reals[static_cast<size_t>(ModelReal::RopeBase)] = reader.rotary("rope_theta", 10'000'000.0);
-  config.tied_embeddings = (text["tie_word_embeddings"].truth() ? text : root)["tie_word_embeddings"].truth().value_or(false);
+  config.tied_embeddings =
+      (text["tie_word_embeddings"].truth() ? text : root)["tie_word_embeddings"].truth().value_or(false);
   for (const Value place : {root, text}) read_quantisation(place["quantization_config"], reader, config);
   return config;
 }

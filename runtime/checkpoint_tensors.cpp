@@ -15,7 +15,9 @@ constexpr uint64_t kFp8Columns = traits(TensorType::FP8).block_elements;
 constexpr uint64_t kNvfp4Columns = traits(TensorType::NVFP4).block_elements;
 constexpr uint64_t kNvfp4Group = 16;
 
-uint8_t byte_at(const SafetensorsTensor& tensor, uint64_t index) { return static_cast<uint8_t>(tensor.data[index]); }
+uint8_t byte_at(const SafetensorsTensor& tensor, uint64_t index) {
+  return static_cast<uint8_t>(tensor.data[index]);
+}
 
 [[noreturn]] void refuse_code(const SafetensorsTensor& tensor) {
   throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor " + quoted(tensor.name) + ": an element is not a number");
@@ -45,7 +47,8 @@ class RowConverter {
       return;
     }
     for (uint64_t column = 0; column < c_.columns; ++column) {
-      std::memcpy(to + column * bytes, from + c_.column_order.source(column) * bytes, static_cast<size_t>(bytes));
+      std::memcpy(to + column * bytes, from + c_.column_order.source(column) * bytes,
+                  static_cast<size_t>(bytes));
     }
   }
 
@@ -64,7 +67,8 @@ class RowConverter {
   }
   float nvfp4(uint64_t row, uint64_t column) const {
     const uint64_t begin = row * (c_.columns / 2);
-    return 0.5f * scale(row, column) * static_cast<float>(kDoubledE2M1Values[e2m1_at(*c_.weights, begin, column)]);
+    return 0.5f * scale(row, column) *
+           static_cast<float>(kDoubledE2M1Values[e2m1_at(*c_.weights, begin, column)]);
   }
 
   /// A block's columns stand side by side in the checkpoint too, and share a scale there.
@@ -124,7 +128,8 @@ float element(const SafetensorsTensor& tensor, uint64_t index) {
     case SafetensorsType::kF16: std::memcpy(&half, at, sizeof half); return half_to_float(half);
     case SafetensorsType::kBF16: std::memcpy(&half, at, sizeof half); return bfloat16_to_float(half);
     case SafetensorsType::kF8E4M3: return e4m3_to_float(checked_e4m3(tensor, index));
-    default: throw Error(INLAY_ERROR_UNSUPPORTED, "tensor " + quoted(tensor.name) + ": its dtype is no number here");
+    default:
+      throw Error(INLAY_ERROR_UNSUPPORTED, "tensor " + quoted(tensor.name) + ": its dtype is no number here");
   }
 }
 
@@ -152,7 +157,8 @@ void TensorConversion::convert(uint64_t first, uint64_t count, std::byte* destin
         converter.floats(row, destination, [&](uint64_t r, uint64_t c) { return converter.plain(r, c); });
         break;
       case Kind::kPlusOne:
-        converter.floats(row, destination, [&](uint64_t r, uint64_t c) { return converter.plain(r, c) + 1.0f; });
+        converter.floats(row, destination,
+                         [&](uint64_t r, uint64_t c) { return converter.plain(r, c) + 1.0f; });
         break;
       case Kind::kMinusExp:
         converter.floats(row, destination,

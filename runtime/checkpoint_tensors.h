@@ -6,9 +6,9 @@
 #include "formats/safetensors.h"
 #include "formats/tensor_type.h"
 
-// How a checkpoint's tensors become those of a GGUF file of the architecture. What the two differ in: value heads
-// of the DeltaNet layers, which checkpoints group by their key head and GGUF files tile over the key heads; norms,
-// which checkpoints keep as weight - 1; the decay, kept as the logarithm of its negative.
+// How a checkpoint's tensors become those of a GGUF file of the architecture. What the two differ in: value
+// heads of the DeltaNet layers, which checkpoints group by their key head and GGUF files tile over the key
+// heads; norms, which checkpoints keep as weight - 1; the decay, kept as the logarithm of its negative.
 
 namespace inlay {
 
@@ -31,15 +31,15 @@ struct HeadOrder {
 /// How one tensor of the result is made from the checkpoint's; all of them are mapped.
 struct TensorConversion {
   enum class Kind : uint8_t {
-    kCopy,         // the elements as they are
-    kFloat,        // as float32
-    kPlusOne,      // as float32, plus one
-    kMinusExp,     // as float32, -exp of it
-    kFp8,          // E4M3 codes and their scales as FP8 blocks
-    kNvfp4,        // E2M1 codes and their E4M3 scales as NVFP4 blocks
-    kFp8Float,     // E4M3 codes times their scales as float32, where rows are no whole blocks
-    kNvfp4Float,   // likewise E2M1 codes, without the tensor's own scale
-    kFactor,       // the one number `factor`
+    kCopy,        // the elements as they are
+    kFloat,       // as float32
+    kPlusOne,     // as float32, plus one
+    kMinusExp,    // as float32, -exp of it
+    kFp8,         // E4M3 codes and their scales as FP8 blocks
+    kNvfp4,       // E2M1 codes and their E4M3 scales as NVFP4 blocks
+    kFp8Float,    // E4M3 codes times their scales as float32, where rows are no whole blocks
+    kNvfp4Float,  // likewise E2M1 codes, without the tensor's own scale
+    kFactor,      // the one number `factor`
   };
 
   Kind kind = Kind::kCopy;
@@ -49,9 +49,9 @@ struct TensorConversion {
   uint64_t columns = 0;
   HeadOrder row_order;
   HeadOrder column_order;
-  uint64_t scale_rows = 1;      // rows that share a scale
-  uint64_t scale_columns = 1;   // columns that do
-  uint64_t scale_stride = 1;    // scales of a row of scales
+  uint64_t scale_rows = 1;     // rows that share a scale
+  uint64_t scale_columns = 1;  // columns that do
+  uint64_t scale_stride = 1;   // scales of a row of scales
   float factor = 1.0f;
 
   /// Writes `count` rows from `first` on. Throws INLAY_ERROR_CORRUPT_FILE for codes that are not numbers.

@@ -64,13 +64,15 @@ CheckpointTokenizer::CheckpointTokenizer(const std::string& folder, std::pmr::me
   }
   const std::string settings_path = folder + "/tokenizer_config.json";
   const auto settings_text = read_text(settings_path, memory_);
-  const JsonDocument settings(settings_text ? std::string_view(*settings_text) : "{}", settings_path, memory_);
+  const JsonDocument settings(settings_text ? std::string_view(*settings_text) : "{}", settings_path,
+                              memory_);
   if (!tokens_.empty()) read_settings(folder, settings.root());
   read_template(folder, settings.root());
   finish();
 }
 
-void CheckpointTokenizer::set_token(std::string_view path, uint64_t id, std::string_view text, TokenType type) {
+void CheckpointTokenizer::set_token(std::string_view path, uint64_t id, std::string_view text,
+                                    TokenType type) {
   if (id >= kMostTokens) corrupt(path, "token " + quoted(text) + " has the id " + std::to_string(id));
   if (id >= tokens_.size()) tokens_.resize(static_cast<size_t>(id) + 1);
   Token& token = tokens_[static_cast<size_t>(id)];
@@ -158,7 +160,8 @@ void CheckpointTokenizer::read_settings(const std::string& folder, Value setting
   for (Value token = settings["added_tokens_decoder"].first(); token; token = token.next()) {
     uint64_t id = 0;
     for (const char digit : token.key()) {
-      if (digit < '0' || digit > '9' || id > kMostTokens) corrupt(path, "an added token's id is " + quoted(token.key()));
+      if (digit < '0' || digit > '9' || id > kMostTokens)
+        corrupt(path, "an added token's id is " + quoted(token.key()));
       id = id * 10 + static_cast<uint64_t>(digit - '0');
     }
     set_added_token(path, token, id);
@@ -203,7 +206,8 @@ std::optional<Vocabulary> CheckpointTokenizer::vocabulary() const {
   Vocabulary vocabulary = ends_;
   vocabulary.tokens = GgufStrings(tokens_.size(), reinterpret_cast<const std::byte*>(token_strings_.data()));
   vocabulary.merges = GgufStrings(merges_, reinterpret_cast<const std::byte*>(merge_strings_.data()));
-  vocabulary.types = GgufNumbers(GgufType::Uint8, types_.size(), reinterpret_cast<const std::byte*>(types_.data()));
+  vocabulary.types =
+      GgufNumbers(GgufType::Uint8, types_.size(), reinterpret_cast<const std::byte*>(types_.data()));
   vocabulary.pre_tokenizer = pre_tokenizer_;
   return vocabulary;
 }

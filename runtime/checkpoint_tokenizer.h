@@ -13,12 +13,12 @@ namespace inlay {
 /// The text of a file; nothing where there is no such file. Throws INLAY_ERROR_IO where it cannot be read.
 std::optional<std::pmr::string> read_text(const std::string& path, std::pmr::memory_resource* memory);
 
-/// The tokenizer and the chat template in a checkpoint's folder: tokenizer.json, or vocab.json with merges.txt;
-/// tokenizer_config.json, chat_template.jinja.
+/// The tokenizer and the chat template in a checkpoint's folder: tokenizer.json, or vocab.json with
+/// merges.txt; tokenizer_config.json, chat_template.jinja.
 class CheckpointTokenizer {
  public:
-  /// Throws INLAY_ERROR_CORRUPT_FILE for files that contradict themselves, INLAY_ERROR_UNSUPPORTED for a tokenizer
-  /// that is not byte-level BPE.
+  /// Throws INLAY_ERROR_CORRUPT_FILE for files that contradict themselves, INLAY_ERROR_UNSUPPORTED for a
+  /// tokenizer that is not byte-level BPE.
   CheckpointTokenizer(const std::string& folder, std::pmr::memory_resource* memory);
 
   /// Nothing where the folder has none; its views live as long as this object.

@@ -38,7 +38,8 @@ uint32_t count_tokens(const ModelSource& file) {
   }
 }
 
-/// "Q4_K 61%, Q6_K 22%": types by their share of the tensors' bytes, the largest first; small ones are left out.
+/// "Q4_K 61%, Q6_K 22%": types by their share of the tensors' bytes, the largest first; small ones are left
+/// out.
 std::string quantisation_mix(const ModelSource& file) {
   std::array<uint64_t, kTensorTypeCount> bytes{};
   uint64_t total = 0;

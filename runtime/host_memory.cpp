@@ -31,8 +31,9 @@ void* HostMemory::do_allocate(size_t bytes, size_t alignment) {
   const uint64_t now = now_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
   if (now > limit_) {
     now_.fetch_sub(bytes, std::memory_order_relaxed);
-    throw Error(INLAY_ERROR_MEMORY_LIMIT, std::to_string(bytes) + " bytes more would make " + std::to_string(now) +
-                                              ", over the runtime's memory limit of " + std::to_string(limit_));
+    throw Error(INLAY_ERROR_MEMORY_LIMIT, std::to_string(bytes) + " bytes more would make " +
+                                              std::to_string(now) + ", over the runtime's memory limit of " +
+                                              std::to_string(limit_));
   }
   void* memory = allocator_.allocate(allocator_.user_data, bytes, alignment);
   if (memory == nullptr) {
@@ -51,7 +52,9 @@ void HostMemory::do_deallocate(void* memory, size_t bytes, size_t alignment) {
 }
 
 Block::Block(std::pmr::memory_resource* resource, uint64_t bytes)
-    : resource_(resource), data_(static_cast<std::byte*>(resource->allocate(bytes, kCacheLine))), bytes_(bytes) {}
+    : resource_(resource),
+      data_(static_cast<std::byte*>(resource->allocate(bytes, kCacheLine))),
+      bytes_(bytes) {}
 
 Block::Block(void* memory, uint64_t bytes, uint64_t needed, const char* what)
     : data_(static_cast<std::byte*>(memory)), bytes_(needed) {

@@ -38,7 +38,8 @@ std::pmr::vector<float> ImportanceMatrix::of(const StoredTensor& tensor) const {
   for (float& value : columns) {
     value /= count;
     if (!(value >= 0 && value < 1e30f)) {
-      throw Error(INLAY_ERROR_CORRUPT_FILE, "the importance of tensor " + name + " is not a number of 0 or more");
+      throw Error(INLAY_ERROR_CORRUPT_FILE,
+                  "the importance of tensor " + name + " is not a number of 0 or more");
     }
   }
   return columns;

@@ -10,8 +10,8 @@
 
 namespace inlay {
 
-/// An importance matrix in llama.cpp's GGUF form: for a tensor NAME, NAME.in_sum2 holds the sums of the squares of
-/// what its columns were multiplied with over some text, NAME.counts how many there were.
+/// An importance matrix in llama.cpp's GGUF form: for a tensor NAME, NAME.in_sum2 holds the sums of the
+/// squares of what its columns were multiplied with over some text, NAME.counts how many there were.
 class ImportanceMatrix {
  public:
   /// Throws as GgufFile::open does, and INLAY_ERROR_UNSUPPORTED for a GGUF file that is no importance matrix.

@@ -35,7 +35,8 @@ SessionShape session_shape_of(const inlay_session_params& params, const ModelSha
   SessionShape session;
   const uint32_t trained_context = info.context_length;
   uint32_t context = params.context_length;
-  if (context == 0) context = trained_context == 0 ? kDefaultContext : std::min(kDefaultContext, trained_context);
+  if (context == 0)
+    context = trained_context == 0 ? kDefaultContext : std::min(kDefaultContext, trained_context);
   constexpr uint32_t kMostContext = 1u << 24;
   if (context > kMostContext) {
     throw Error(INLAY_ERROR_INVALID_ARGUMENT, "context_length is " + std::to_string(context) + ", at most " +
@@ -47,7 +48,8 @@ SessionShape session_shape_of(const inlay_session_params& params, const ModelSha
     case INLAY_KV_FP8: session.kv_type = KvType::kFp8; break;
     case INLAY_KV_Q8: session.kv_type = KvType::kQ8; break;
     default:
-      throw Error(INLAY_ERROR_INVALID_ARGUMENT, "kv_type is " + std::to_string(params.kv_type) + ", not an inlay_kv_type");
+      throw Error(INLAY_ERROR_INVALID_ARGUMENT,
+                  "kv_type is " + std::to_string(params.kv_type) + ", not an inlay_kv_type");
   }
   session.mtp = params.mtp != 0;
   if (session.mtp && !shape.mtp) {
@@ -58,7 +60,8 @@ SessionShape session_shape_of(const inlay_session_params& params, const ModelSha
     throw Error(INLAY_ERROR_INVALID_ARGUMENT, "prefill_chunk is " + std::to_string(params.prefill_chunk) +
                                                   ", at most " + std::to_string(kMostChunk) + " is possible");
   }
-  session.prefill_chunk = params.prefill_chunk == 0 ? device.default_prefill_chunk(shape) : params.prefill_chunk;
+  session.prefill_chunk =
+      params.prefill_chunk == 0 ? device.default_prefill_chunk(shape) : params.prefill_chunk;
   session.prefill_chunk = std::min(session.prefill_chunk, session.context);
   return session;
 }
@@ -71,7 +74,8 @@ struct Model::Parts {
         tokenizer(TokenizerPlan::of(file.model())) {
     if (tokenizer && tokenizer->tokens() > shape.vocabulary) {
       throw Error(INLAY_ERROR_CORRUPT_FILE, "the tokenizer has " + std::to_string(tokenizer->tokens()) +
-                                                " tokens, the embedding only " + std::to_string(shape.vocabulary));
+                                                " tokens, the embedding only " +
+                                                std::to_string(shape.vocabulary));
     }
     Layout counting;
     lay_out(file, counting);
@@ -148,9 +152,11 @@ Model::Model(File& file, const inlay_model_params& params, const Parts& parts, L
   info_.quantisation = keep(info_.quantisation, layout);
   info_.chat_template = keep(info_.chat_template, layout);
   if (params.read_ahead != 0) read_ahead(source, params);
-  device_weights_ = device().create_weights(weights_, device_block, params.progress, params.progress_user_data);
+  device_weights_ =
+      device().create_weights(weights_, device_block, params.progress, params.progress_user_data);
   // Last, so that nothing that throws comes after it.
-  for (uint32_t part = 0; part < source.part_count(); ++part) new (sources_ + part) ByteSourcePointer(source.part(part));
+  for (uint32_t part = 0; part < source.part_count(); ++part)
+    new (sources_ + part) ByteSourcePointer(source.part(part));
   source_count_ = source.part_count();
 }
 
@@ -186,7 +192,8 @@ void Model::read_ahead(const ModelSource& file, const inlay_model_params& params
         sum += static_cast<unsigned>(*const_cast<const volatile std::byte*>(tensor.data + at + i));
       }
       done += bytes;
-      if (params.progress != nullptr && params.progress(params.progress_user_data, done, mapped_bytes_) != INLAY_OK) {
+      if (params.progress != nullptr &&
+          params.progress(params.progress_user_data, done, mapped_bytes_) != INLAY_OK) {
         throw Error(INLAY_ERROR_CANCELLED, "the progress callback stopped the loading");
       }
     }

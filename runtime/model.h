@@ -14,8 +14,8 @@ class TokenizerObject;
 SessionShape session_shape_of(const inlay_session_params& params, const ModelShape& shape,
                               const inlay_model_info& info, const Device& device);
 
-/// Weights on a device with the tokenizer: immutable, shared by any number of sessions and threads. The object
-/// and everything that it owns on the host lie in one block.
+/// Weights on a device with the tokenizer: immutable, shared by any number of sessions and threads. The
+/// object and everything that it owns on the host lie in one block.
 class Model final : public Counted {
  public:
   static Model* create(File& file, const inlay_model_params& params);

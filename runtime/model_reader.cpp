@@ -45,8 +45,9 @@ class ShapeReader {
 
   static uint32_t checked(ModelNumber number, uint64_t value, uint32_t least, uint32_t most) {
     if (value < least || value > most) {
-      throw Error(INLAY_ERROR_CORRUPT_FILE, named(key_of(number)) + " is " + std::to_string(value) + ", expected " +
-                                                std::to_string(least) + " to " + std::to_string(most));
+      throw Error(INLAY_ERROR_CORRUPT_FILE, named(key_of(number)) + " is " + std::to_string(value) +
+                                                ", expected " + std::to_string(least) + " to " +
+                                                std::to_string(most));
     }
     return static_cast<uint32_t>(value);
   }
@@ -60,11 +61,13 @@ void require(bool holds, const std::string& what) {
 
 /// What the kernels rely on.
 void check_shape(const ModelShape& s) {
-  require(s.embedding % 32 == 0, "embedding_length " + std::to_string(s.embedding) + " is not a multiple of 32");
+  require(s.embedding % 32 == 0,
+          "embedding_length " + std::to_string(s.embedding) + " is not a multiple of 32");
   require(s.feed_forward % 32 == 0, "feed_forward_length is not a multiple of 32");
   require(s.head_length % 32 == 0, "attention.key_length is not a multiple of 32");
   require(s.heads % s.kv_heads == 0, "attention.head_count is not a multiple of attention.head_count_kv");
-  require(s.rope_length % 2 == 0 && s.rope_length <= s.head_length, "rope.dimension_count does not fit the heads");
+  require(s.rope_length % 2 == 0 && s.rope_length <= s.head_length,
+          "rope.dimension_count does not fit the heads");
   require(s.state_length % 16 == 0, "ssm.state_size is not a multiple of 16");
   require(s.value_heads % s.key_heads == 0, "ssm.time_step_rank is not a multiple of ssm.group_count");
   require(s.layers >= s.attention_interval, "it has no full-attention layer");
@@ -84,9 +87,11 @@ class WeightReader {
   WeightMatrix matrix(const std::string& base, uint32_t rows, uint32_t columns) {
     const std::string name = base + ".weight";
     const StoredTensor& tensor = find(name);
-    if (tensor.dimensions[0] != columns || tensor.dimensions[1] != rows || tensor.elements() != uint64_t{rows} * columns) {
-      throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor " + name + " has shape " + shape_text(tensor) + ", expected [" +
-                                                std::to_string(columns) + ", " + std::to_string(rows) + "]");
+    if (tensor.dimensions[0] != columns || tensor.dimensions[1] != rows ||
+        tensor.elements() != uint64_t{rows} * columns) {
+      throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor " + name + " has shape " + shape_text(tensor) +
+                                                ", expected [" + std::to_string(columns) + ", " +
+                                                std::to_string(rows) + "]");
     }
     WeightMatrix matrix{tensor.data, tensor.type, rows, columns, 1.0f};
     if (tensor.data == nullptr) {
@@ -105,8 +110,8 @@ class WeightReader {
   const float* vector(const std::string& name, uint32_t length) {
     const StoredTensor& tensor = find(name);
     if (tensor.dimensions[0] != length || tensor.elements() != length) {
-      throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor " + name + " has shape " + shape_text(tensor) + ", expected [" +
-                                                std::to_string(length) + "]");
+      throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor " + name + " has shape " + shape_text(tensor) +
+                                                ", expected [" + std::to_string(length) + "]");
     }
     auto* values = layout_.take<float>(length);
     if (!layout_.counting()) read_floats(tensor, values);
@@ -120,8 +125,9 @@ class WeightReader {
     const uint32_t channels = shape_.conv_channels();
     const uint64_t row = tensor.bytes_a_row();
     if (tensor.dimensions[0] != taps || tensor.elements() != uint64_t{taps} * channels || row == 0) {
-      throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor " + name + " has shape " + shape_text(tensor) + ", expected [" +
-                                                std::to_string(taps) + ", " + std::to_string(channels) + "]");
+      throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor " + name + " has shape " + shape_text(tensor) +
+                                                ", expected [" + std::to_string(taps) + ", " +
+                                                std::to_string(channels) + "]");
     }
     auto* values = layout_.take<float>(uint64_t{taps} * channels);
     if (layout_.counting()) return values;
@@ -137,7 +143,8 @@ class WeightReader {
       for (uint32_t i = 0; i < count; ++i) {
         float of_channel[kMostTaps];
         dequantize_row(tensor.type, bytes + i * row, taps, of_channel);
-        for (uint32_t tap = 0; tap < taps; ++tap) values[uint64_t{tap} * channels + first + i] = of_channel[tap];
+        for (uint32_t tap = 0; tap < taps; ++tap)
+          values[uint64_t{tap} * channels + first + i] = of_channel[tap];
       }
     }
     return values;
@@ -181,10 +188,12 @@ class WeightReader {
     w.embedding_norm = vector(p + "enorm.weight", s.embedding);
     w.hidden_norm = vector(p + "hnorm.weight", s.embedding);
     w.projection = matrix(p + "eh_proj", s.embedding, 2 * s.embedding);
-    w.head_norm =
-        has(p + "shared_head_norm.weight") ? vector(p + "shared_head_norm.weight", s.embedding) : model.output_norm;
-    w.embedding = has(p + "embed_tokens.weight") ? matrix(p + "embed_tokens", s.vocabulary, s.embedding) : model.embedding;
-    w.head = has(p + "shared_head_head.weight") ? matrix(p + "shared_head_head", s.vocabulary, s.embedding) : model.head;
+    w.head_norm = has(p + "shared_head_norm.weight") ? vector(p + "shared_head_norm.weight", s.embedding)
+                                                     : model.output_norm;
+    w.embedding = has(p + "embed_tokens.weight") ? matrix(p + "embed_tokens", s.vocabulary, s.embedding)
+                                                 : model.embedding;
+    w.head = has(p + "shared_head_head.weight") ? matrix(p + "shared_head_head", s.vocabulary, s.embedding)
+                                                : model.head;
     return w;
   }
 
@@ -202,7 +211,8 @@ class WeightReader {
     std::byte* bytes = reinterpret_cast<std::byte*>(out + tensor.elements()) - tensor.bytes;
     file_.read(tensor, bytes);
     std::byte next[kMostBlockBytes];
-    for (uint64_t done = 0; done < tensor.elements(); done += block.block_elements, bytes += block.block_bytes) {
+    for (uint64_t done = 0; done < tensor.elements();
+         done += block.block_elements, bytes += block.block_bytes) {
       std::memcpy(next, bytes, block.block_bytes);
       dequantize_row(tensor.type, next, block.block_elements, out + done);
     }
@@ -218,10 +228,10 @@ class WeightReader {
 ModelShape read_model_shape(const ModelSource& file) {
   const std::string_view architecture = file.architecture();
   if (architecture != kArchitecture) {
-    throw Error(INLAY_ERROR_UNSUPPORTED, architecture.empty() ? "the file names no general.architecture"
-                                                              : "the file's architecture is \"" +
-                                                                    std::string(architecture) +
-                                                                    "\", Inlay runs \"qwen35\"");
+    throw Error(INLAY_ERROR_UNSUPPORTED, architecture.empty()
+                                             ? "the file names no general.architecture"
+                                             : "the file's architecture is \"" + std::string(architecture) +
+                                                   "\", Inlay runs \"qwen35\"");
   }
   const ShapeReader reader(file);
   constexpr uint32_t kMany = 1u << 24;
@@ -246,7 +256,8 @@ ModelShape read_model_shape(const ModelSource& file) {
   s.value_heads = reader.number(ModelNumber::ValueHeads, 1, 1024);
   s.key_heads = reader.number(ModelNumber::KeyHeads, 1, 1024);
   if (reader.number(ModelNumber::InnerLength, 1, kMany) != s.value_length()) {
-    throw Error(INLAY_ERROR_CORRUPT_FILE, "qwen35.ssm.inner_size is not ssm.time_step_rank times ssm.state_size");
+    throw Error(INLAY_ERROR_CORRUPT_FILE,
+                "qwen35.ssm.inner_size is not ssm.time_step_rank times ssm.state_size");
   }
   const StoredTensor* embedding = file.find_tensor("token_embd.weight");
   if (embedding == nullptr) throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor token_embd.weight is missing");
@@ -259,8 +270,8 @@ ModelShape read_model_shape(const ModelSource& file) {
   return s;
 }
 
-void read_model_weights(const ModelSource& file, const ModelShape& shape, Layout& layout, LayerWeights* layers,
-                        ModelWeights* weights) {
+void read_model_weights(const ModelSource& file, const ModelShape& shape, Layout& layout,
+                        LayerWeights* layers, ModelWeights* weights) {
   WeightReader reader(file, shape, layout);
   weights->shape = shape;
   weights->layers = layers;

@@ -50,7 +50,8 @@ uint64_t ModelSource::file_bytes() const {
 
 ModelSourcePointer open_model(const inlay_source& source, std::pmr::memory_resource* memory) {
   ByteSourcePointer bytes = open_bytes(source, memory);
-  if (is_package(*bytes)) return make_model<PackageModel>(memory, PackageFile::open(std::move(bytes), memory));
+  if (is_package(*bytes))
+    return make_model<PackageModel>(memory, PackageFile::open(std::move(bytes), memory));
   // A split GGUF model is found by its first part's path, so its reader opens the file itself.
   if (source.path != nullptr) return make_model<GgufModel>(memory, GgufFile::open(source.path, memory));
   return make_model<GgufModel>(memory, GgufFile::open(std::move(bytes), memory));

@@ -36,8 +36,8 @@ struct StoredTokenizer {
 
 /// What a model is loaded from and packed from, whatever format it is in: numbers, tensors with the names and
 /// conventions of a GGUF file, a tokenizer, a chat template. Immutable: any number of threads may use one.
-/// Strings and tensors live as long as the source. What is not there is nothing or ""; what is there and wrong
-/// throws INLAY_ERROR_CORRUPT_FILE or INLAY_ERROR_UNSUPPORTED when it is asked for.
+/// Strings and tensors live as long as the source. What is not there is nothing or ""; what is there and
+/// wrong throws INLAY_ERROR_CORRUPT_FILE or INLAY_ERROR_UNSUPPORTED when it is asked for.
 class ModelSource {
  public:
   ModelSource() = default;
@@ -84,8 +84,8 @@ using ModelSourcePointer = std::shared_ptr<const ModelSource>;
 /// PackageFile::open throw, INLAY_ERROR_UNSUPPORTED for any other file.
 ModelSourcePointer open_model(const inlay_source& source, std::pmr::memory_resource* memory);
 
-/// The checkpoint in a folder, or in the folder of a safetensors file, as a source of conversions: no tensor of
-/// it is mapped. Throws as open_model does.
+/// The checkpoint in a folder, or in the folder of a safetensors file, as a source of conversions: no tensor
+/// of it is mapped. Throws as open_model does.
 ModelSourcePointer open_checkpoint(std::string_view path, std::pmr::memory_resource* memory);
 
 }  // namespace inlay

@@ -69,7 +69,8 @@ class Owned {
 
  private:
   template <typename... Arguments>
-  Owned(Parent& parent, HostMemory* memory, uint64_t bytes, std::span<std::byte> arena, const Arguments&... arguments)
+  Owned(Parent& parent, HostMemory* memory, uint64_t bytes, std::span<std::byte> arena,
+        const Arguments&... arguments)
       : parent_(&parent), memory_(memory), bytes_(bytes), object_(arguments..., arena) {}
   ~Owned() = default;
 

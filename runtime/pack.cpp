@@ -31,7 +31,8 @@ constexpr uint64_t kTaskBytes = uint64_t{256} << 10;
 
 ModelSourcePointer open_input(std::string_view path, std::pmr::memory_resource* memory) {
   const std::string name(path);
-  if (platform::is_folder(name.c_str()) || path.ends_with(".safetensors")) return open_checkpoint(path, memory);
+  if (platform::is_folder(name.c_str()) || path.ends_with(".safetensors"))
+    return open_checkpoint(path, memory);
   inlay_source source = INLAY_SOURCE_INIT;
   source.path = name.c_str();
   return open_model(source, memory);
@@ -128,7 +129,8 @@ class TensorPacker {
         chunk_(memory) {}
 
   void pack(const PackedTensor& packed, const StoredTensor& to, float tensor_scale) {
-    if (packed.from == nullptr) return write(reinterpret_cast<const std::byte*>(&packed.value), sizeof packed.value);
+    if (packed.from == nullptr)
+      return write(reinterpret_cast<const std::byte*>(&packed.value), sizeof packed.value);
     const StoredTensor& from = *packed.from;
     const bool same = from.type == to.type;
     if (same && from.data != nullptr) return copy(from);
@@ -146,8 +148,8 @@ class TensorPacker {
         });
       } else {
         for_rows(from, packed.from_scale, first, count, row_bytes, [&](const float* row, uint64_t i) {
-          quantize_row(to.type, row, to.dimensions[0], columns.empty() ? nullptr : columns.data(), tensor_scale,
-                       chunk_.data() + i * row_bytes);
+          quantize_row(to.type, row, to.dimensions[0], columns.empty() ? nullptr : columns.data(),
+                       tensor_scale, chunk_.data() + i * row_bytes);
         });
       }
       write(chunk_.data(), count * row_bytes);
@@ -205,8 +207,8 @@ class TensorPacker {
     if (failure) std::rethrow_exception(failure);
   }
 
-  /// f(weights, i) for row first + i of the tensor, i < count. Throws INLAY_ERROR_CORRUPT_FILE for weights that are
-  /// not finite.
+  /// f(weights, i) for row first + i of the tensor, i < count. Throws INLAY_ERROR_CORRUPT_FILE for weights
+  /// that are not finite.
   template <typename F>
   void for_rows(const StoredTensor& from, float scale, uint64_t first, uint64_t count, uint64_t row_bytes,
                 const F& f) {
@@ -222,7 +224,8 @@ class TensorPacker {
           weight *= scale;
           finite &= std::fabs(weight) < 1e30f;
         }
-        if (!finite) throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor " + quoted(from.name) + ": a weight is not finite");
+        if (!finite)
+          throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor " + quoted(from.name) + ": a weight is not finite");
         f(row.data(), i);
       }
     });
@@ -238,9 +241,11 @@ class TensorPacker {
   uint64_t done_ = 0;
 };
 
-/// The package's tensors: of what type, and from what. Names of tensors that the source has not are kept in `names`.
+/// The package's tensors: of what type, and from what. Names of tensors that the source has not are kept in
+/// `names`.
 std::pmr::vector<PackedTensor> plan_tensors(const ModelSource& source, Quantisation quantisation,
-                                            std::pmr::vector<StoredTensor>& to, std::deque<std::string>& names,
+                                            std::pmr::vector<StoredTensor>& to,
+                                            std::deque<std::string>& names,
                                             std::pmr::memory_resource* memory) {
   QuantisationShape shape;
   shape.blocks = known_number(source, ModelNumber::BlockCount);
@@ -265,7 +270,8 @@ std::pmr::vector<PackedTensor> plan_tensors(const ModelSource& source, Quantisat
     tensor.type = quantised_type(quantisation, from, shape);
     if (tensor.type != from.type) {
       const StoredTensor* scale = source.find_tensor(with(from.name, kWeight, kScale));
-      if (scale != nullptr && scale->type == TensorType::F32 && scale->elements() == 1) source.read(*scale, &entry.from_scale);
+      if (scale != nullptr && scale->type == TensorType::F32 && scale->elements() == 1)
+        source.read(*scale, &entry.from_scale);
       if (tensor.type == TensorType::NVFP4) entry.scale_of = packed.size() + 1;
     }
     packed.push_back(entry);
@@ -307,10 +313,12 @@ void pack(Runtime& runtime, const PackWish& wish) {
   contents.kv_type = static_cast<uint32_t>(source->kv_type());
   if (tokenizer) contents.tokenizer = tokenizer->description;
   std::deque<std::string> names;
-  std::pmr::vector<PackedTensor> packed = plan_tensors(*source, quantisation, contents.tensors, names, memory);
+  std::pmr::vector<PackedTensor> packed =
+      plan_tensors(*source, quantisation, contents.tensors, names, memory);
 
   PackageWriter writer(wish.output, contents, memory);
-  TensorPacker packer(*source, runtime.info().threads, writer, wish, importance ? &*importance : nullptr, memory);
+  TensorPacker packer(*source, runtime.info().threads, writer, wish, importance ? &*importance : nullptr,
+                      memory);
   for (size_t i = 0; i < packed.size(); ++i) {
     float tensor_scale = 1.0f;
     if (packed[i].scale_of != 0) {

@@ -7,8 +7,8 @@
 namespace inlay {
 
 struct PackWish {
-  std::string_view input;   // a GGUF file, a package, a checkpoint's folder or its safetensors file
-  std::string_view output;  // the package's path
+  std::string_view input;         // a GGUF file, a package, a checkpoint's folder or its safetensors file
+  std::string_view output;        // the package's path
   std::string_view quantisation;  // "" keeps every tensor as it is; else as quantisation_of names it
   std::string_view imatrix;       // path of an importance matrix in llama.cpp's GGUF form; "": none
   inlay_progress_fn progress = nullptr;

@@ -5,9 +5,9 @@
 
 namespace inlay {
 
-/// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): 128 random bits that
-/// are a function of a counter and a key alone. Nothing is carried from one draw to the next, so the number of
-/// a position is the same however the positions before it came about.
+/// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): 128 random bits
+/// that are a function of a counter and a key alone. Nothing is carried from one draw to the next, so the
+/// number of a position is the same however the positions before it came about.
 constexpr std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
   constexpr uint64_t kMultiplier0 = 0xD2511F53;
   constexpr uint64_t kMultiplier1 = 0xCD9E8D57;

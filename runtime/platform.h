@@ -59,10 +59,10 @@ class File {
   intptr_t handle_ = -1;
 };
 
-/// A file that is written whole or not at all. Until finish() it is called PATH.partial, in the same folder; then
-/// it is on disk and takes the place of PATH in one step. Without finish() it is removed; where the program dies
-/// before, PATH.partial stays behind, and the next OutputFile of that path replaces it. Errors are
-/// INLAY_ERROR_IO with the path and the system's words.
+/// A file that is written whole or not at all. Until finish() it is called PATH.partial, in the same folder;
+/// then it is on disk and takes the place of PATH in one step. Without finish() it is removed; where the
+/// program dies before, PATH.partial stays behind, and the next OutputFile of that path replaces it. Errors
+/// are INLAY_ERROR_IO with the path and the system's words.
 class OutputFile {
  public:
   /// `path` is UTF-8. Refuses where the disk has fewer than `bytes` bytes free, and where another program has

@@ -6,8 +6,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #if defined(__linux__)
@@ -180,8 +180,8 @@ void OutputFile::write_at(uint64_t offset, const void* data, size_t bytes) {
   constexpr size_t kLargestWrite = size_t{1} << 30;
   const auto* from = static_cast<const std::byte*>(data);
   while (bytes > 0) {
-    const ssize_t put = ::pwrite(static_cast<int>(handle_), from, std::min(bytes, kLargestWrite),
-                                 static_cast<off_t>(offset));
+    const ssize_t put =
+        ::pwrite(static_cast<int>(handle_), from, std::min(bytes, kLargestWrite), static_cast<off_t>(offset));
     if (put < 0 && errno == EINTR) continue;
     if (put <= 0) fail(partial_path_.c_str(), "cannot be written", put == 0 ? ENOSPC : errno);
     from += put;
@@ -193,7 +193,8 @@ void OutputFile::write_at(uint64_t offset, const void* data, size_t bytes) {
 void OutputFile::finish() {
   const int handle = static_cast<int>(handle_);
   if (::fsync(handle) != 0) fail(partial_path_.c_str(), "cannot be brought to disk", errno);
-  if (::rename(partial_path_.c_str(), path_.c_str()) != 0) fail(path_.c_str(), "cannot be given its name", errno);
+  if (::rename(partial_path_.c_str(), path_.c_str()) != 0)
+    fail(path_.c_str(), "cannot be given its name", errno);
   handle_ = -1;
   ::close(handle);
   sync_folder(folder_of(path_));

@@ -14,9 +14,9 @@ struct Named {
   Quantisation quantisation;
 };
 constexpr Named kNames[] = {
-    {"", Quantisation::kNone},           {"q8_0", Quantisation::kQ8_0},   {"q6_k", Quantisation::kQ6_K},
-    {"q5_k_m", Quantisation::kQ5_K_M},   {"q4_k_m", Quantisation::kQ4_K_M}, {"q2_k", Quantisation::kQ2_K},
-    {"fp8", Quantisation::kFp8},         {"nvfp4", Quantisation::kNvfp4},
+    {"", Quantisation::kNone},         {"q8_0", Quantisation::kQ8_0},     {"q6_k", Quantisation::kQ6_K},
+    {"q5_k_m", Quantisation::kQ5_K_M}, {"q4_k_m", Quantisation::kQ4_K_M}, {"q2_k", Quantisation::kQ2_K},
+    {"fp8", Quantisation::kFp8},       {"nvfp4", Quantisation::kNvfp4},
 };
 
 constexpr uint32_t kNoBlock = UINT32_MAX;
@@ -55,7 +55,8 @@ TensorType k_type(Quantisation quantisation, const StoredTensor& tensor, const Q
   const TensorType base = base_type(quantisation);
   if (base == TensorType::Q8_0 || base == TensorType::Q6_K) return base;
   const std::string_view name = tensor.name;
-  if (name == "output.weight" || (shape.tied_embeddings && name == "token_embd.weight")) return TensorType::Q6_K;
+  if (name == "output.weight" || (shape.tied_embeddings && name == "token_embd.weight"))
+    return TensorType::Q6_K;
   const bool two_bits = quantisation == Quantisation::kQ2_K;
   const bool more = gets_more_bits(block_of(name), shape.blocks);
   if (name.ends_with("attn_v.weight") || name.ends_with("attn_qkv.weight")) {
@@ -90,7 +91,8 @@ Quantisation quantisation_of(std::string_view name) {
               "quantisation \"" + std::string(name.substr(0, 64)) + "\" is unknown, there are " + known);
 }
 
-TensorType quantised_type(Quantisation quantisation, const StoredTensor& tensor, const QuantisationShape& shape) {
+TensorType quantised_type(Quantisation quantisation, const StoredTensor& tensor,
+                          const QuantisationShape& shape) {
   if (quantisation == Quantisation::kNone || !is_matrix(tensor)) return tensor.type;
   const auto fits = [&](TensorType type) { return tensor.dimensions[0] % traits(type).block_elements == 0; };
   if (quantisation == Quantisation::kFp8 || quantisation == Quantisation::kNvfp4) {

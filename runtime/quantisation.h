@@ -22,10 +22,11 @@ struct QuantisationShape {
   bool tied_embeddings = false;
 };
 
-/// The type that the tensor is to have; its own where it is to stay. The K types follow llama-quantize's mixes
-/// (llama.cpp v0.5.0): which tensors get more bits. Rows that are no whole number of blocks of 256 become Q8_0.
-/// FP8 and NVFP4 leave embeddings, head, norms, convolutions, the small DeltaNet projections and the MTP head's
-/// joint as they are, NVFP4 all of the MTP block, as those who publish such models do.
-TensorType quantised_type(Quantisation quantisation, const StoredTensor& tensor, const QuantisationShape& shape);
+/// The type that the tensor is to have; its own where it is to stay. The K types follow llama-quantize's
+/// mixes (llama.cpp v0.5.0): which tensors get more bits. Rows that are no whole number of blocks of 256
+/// become Q8_0. FP8 and NVFP4 leave embeddings, head, norms, convolutions, the small DeltaNet projections and
+/// the MTP head's joint as they are, NVFP4 all of the MTP block, as those who publish such models do.
+TensorType quantised_type(Quantisation quantisation, const StoredTensor& tensor,
+                          const QuantisationShape& shape);
 
 }  // namespace inlay

@@ -70,8 +70,8 @@ Device* Runtime::make_device(const inlay_runtime_params& params) {
         throw Error(INLAY_ERROR_UNSUPPORTED,
                     "CPU device " + std::to_string(params.device_index) + " does not exist, there is only 0");
       }
-      return cpu::make_device(threads_of(params), params.instruction_set == nullptr ? "" : params.instruction_set,
-                              &memory_);
+      return cpu::make_device(threads_of(params),
+                              params.instruction_set == nullptr ? "" : params.instruction_set, &memory_);
     case INLAY_DEVICE_CUDA:
 #ifdef INLAY_HAS_CUDA
       return cuda::make_device({params.device_index, params.cuda_stream, params.low_priority != 0}, &memory_);
@@ -89,7 +89,8 @@ void Runtime::destroy() {
 }
 
 inlay_runtime_info Runtime::info() const {
-  return {sizeof(inlay_runtime_info), params_.device, params_.threads, device_->instruction_set(), device_->name()};
+  return {sizeof(inlay_runtime_info), params_.device, params_.threads, device_->instruction_set(),
+          device_->name()};
 }
 
 void Runtime::log(inlay_log_level level, const char* message) const {

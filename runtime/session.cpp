@@ -52,7 +52,8 @@ uint64_t state_bytes(const ModelShape& shape, const SessionShape& session, const
 
 uint64_t Session::now_ns() { return platform::monotonic_ns(); }
 
-inlay_memory_plan Session::plan(const ModelWeights& weights, const SessionShape& session, const Device& device) {
+inlay_memory_plan Session::plan(const ModelWeights& weights, const SessionShape& session,
+                                const Device& device) {
   const ModelShape& shape = weights.shape;
   const DeviceBytes state = device.plan_state(shape, session);
   const DeviceBytes scratch = device.plan_scratch(weights, session);
@@ -67,16 +68,16 @@ inlay_memory_plan Session::plan(const ModelWeights& weights, const SessionShape&
   const uint64_t kv_layers = shape.attention_layers() + (session.mtp ? 1 : 0);
   plan.kv_cache = kv_layers * 2 * shape.kv_heads * kv_row * session.context;
   const uint64_t conv_slots = kLogSlots + shape.conv_kernel - 1;
-  plan.delta_net_state = shape.delta_net_layers() * sizeof(float) *
-                         (uint64_t{shape.value_length()} * shape.state_length + conv_slots * shape.conv_channels());
+  plan.delta_net_state =
+      shape.delta_net_layers() * sizeof(float) *
+      (uint64_t{shape.value_length()} * shape.state_length + conv_slots * shape.conv_channels());
   plan.window = shape.delta_net_layers() * sizeof(float) * uint64_t{kLogSlots} *
                 (shape.key_length() + shape.value_length() + 2 * shape.value_heads);
   return plan;
 }
 
 Session* Session::create(Model& model, const inlay_session_params& params) {
-  const SessionShape session =
-      session_shape_of(params, model.shape(), model.info(), model.device());
+  const SessionShape session = session_shape_of(params, model.shape(), model.info(), model.device());
   const DeviceBytes state = model.device().plan_state(model.shape(), session);
   const uint64_t scratch = scratch_bytes(model.device().plan_scratch(model.weights(), session));
   const uint64_t bytes = state_bytes(model.shape(), session, state);
@@ -84,9 +85,10 @@ Session* Session::create(Model& model, const inlay_session_params& params) {
   Block state_block = params.state_arena == nullptr
                           ? Block(memory, bytes)
                           : Block(params.state_arena, params.state_arena_bytes, bytes, "state_arena");
-  Block scratch_block = params.scratch_arena == nullptr
-                            ? Block(memory, scratch)
-                            : Block(params.scratch_arena, params.scratch_arena_bytes, scratch, "scratch_arena");
+  Block scratch_block =
+      params.scratch_arena == nullptr
+          ? Block(memory, scratch)
+          : Block(params.scratch_arena, params.scratch_arena_bytes, scratch, "scratch_arena");
   void* place = state_block.data();
   return new (place) Session(model, params, session, state_block, scratch_block);
 }
@@ -159,7 +161,8 @@ inlay_status Session::fail(inlay_status status, const char* format, ...) {
 }
 
 inlay_status Session::check_feed(std::span<const int32_t> tokens) {
-  if (poisoned_) return fail(INLAY_ERROR_DEVICE, "the device failed earlier; the session can only be destroyed");
+  if (poisoned_)
+    return fail(INLAY_ERROR_DEVICE, "the device failed earlier; the session can only be destroyed");
   if (busy()) return fail(INLAY_ERROR_WRONG_STATE, "work is under way: advance it to its end or cancel it");
   if (verified_) return fail(INLAY_ERROR_WRONG_STATE, "a verify waits for its commit");
   if (*scratch_user_ != nullptr) {
@@ -173,8 +176,8 @@ inlay_status Session::check_feed(std::span<const int32_t> tokens) {
     }
   }
   if (tokens.size() > context_ - position_) {
-    return fail(INLAY_ERROR_CONTEXT_FULL, "%zu tokens do not fit: %llu of the context's %u are taken", tokens.size(),
-                static_cast<unsigned long long>(position_), context_);
+    return fail(INLAY_ERROR_CONTEXT_FULL, "%zu tokens do not fit: %llu of the context's %u are taken",
+                tokens.size(), static_cast<unsigned long long>(position_), context_);
   }
   return INLAY_OK;
 }
@@ -218,7 +221,8 @@ inlay_status Session::begin_step(int32_t token) {
 
 inlay_status Session::begin_verify(std::span<const int32_t> tokens) {
   if (tokens.size() > kMaxWidth) {
-    return fail(INLAY_ERROR_INVALID_ARGUMENT, "a verify takes at most %u tokens, not %zu", kMaxWidth, tokens.size());
+    return fail(INLAY_ERROR_INVALID_ARGUMENT, "a verify takes at most %u tokens, not %zu", kMaxWidth,
+                tokens.size());
   }
   if (const inlay_status status = check_feed(tokens); status != INLAY_OK) return status;
   // The MTP head may have been fed another token here than the one that now comes.
@@ -235,9 +239,11 @@ inlay_status Session::begin_verify(std::span<const int32_t> tokens) {
 inlay_status Session::begin_draft(int32_t next_token, uint32_t drafts, bool logits) {
   if (!mtp()) return fail(INLAY_ERROR_WRONG_STATE, "the session was made without mtp");
   if (const inlay_status status = check_feed({&next_token, 1}); status != INLAY_OK) return status;
-  if (position_ == 0) return fail(INLAY_ERROR_WRONG_STATE, "the MTP head needs a token before the one it is fed");
+  if (position_ == 0)
+    return fail(INLAY_ERROR_WRONG_STATE, "the MTP head needs a token before the one it is fed");
   if (drafts == 0 || drafts >= kMaxWidth) {
-    return fail(INLAY_ERROR_INVALID_ARGUMENT, "%u drafts were asked for, expected 1 to %u", drafts, kMaxWidth - 1);
+    return fail(INLAY_ERROR_INVALID_ARGUMENT, "%u drafts were asked for, expected 1 to %u", drafts,
+                kMaxWidth - 1);
   }
   const uint64_t room = session_.context - position_;  // the head's own entries need places, too
   drafts = static_cast<uint32_t>(std::min<uint64_t>(drafts, room));
@@ -333,7 +339,8 @@ inlay_status Session::rewind(size_t count) {
   if (busy()) return fail(INLAY_ERROR_WRONG_STATE, "work is under way: advance it to its end or cancel it");
   if (verified_) return fail(INLAY_ERROR_WRONG_STATE, "a verify waits for its commit");
   if (count > rewindable()) {
-    return fail(INLAY_ERROR_INVALID_ARGUMENT, "rewind of %zu tokens, at most %zu are possible", count, rewindable());
+    return fail(INLAY_ERROR_INVALID_ARGUMENT, "rewind of %zu tokens, at most %zu are possible", count,
+                rewindable());
   }
   position_ -= count;
   hidden_row_ -= static_cast<uint32_t>(count);
@@ -343,7 +350,8 @@ inlay_status Session::rewind(size_t count) {
 }
 
 inlay_status Session::reset() {
-  if (poisoned_) return fail(INLAY_ERROR_DEVICE, "the device failed earlier; the session can only be destroyed");
+  if (poisoned_)
+    return fail(INLAY_ERROR_DEVICE, "the device failed earlier; the session can only be destroyed");
   if (busy()) stop_work(INLAY_OK, "");
   const inlay_status status = model_->device().reset(*state_);
   if (status != INLAY_OK) {
@@ -410,7 +418,8 @@ inlay_status Session::run_slices(uint64_t budget_ns) {
 }
 
 inlay_status Session::advance(uint64_t budget_us, inlay_progress* progress) {
-  if (poisoned_) return fail(INLAY_ERROR_DEVICE, "the device failed earlier; the session can only be destroyed");
+  if (poisoned_)
+    return fail(INLAY_ERROR_DEVICE, "the device failed earlier; the session can only be destroyed");
   inlay_status status = INLAY_OK;
   if (busy()) {
     const uint64_t budget_ns = budget_us > UINT64_MAX / 1000 - 1 ? UINT64_MAX : budget_us * 1000;

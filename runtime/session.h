@@ -12,8 +12,8 @@
 
 namespace inlay {
 
-/// One timeline of tokens. The device keeps committed state and the log of the tokens after it; this keeps the
-/// tokens, says which of them are kept, and runs the passes slice by slice. One thread at a time.
+/// One timeline of tokens. The device keeps committed state and the log of the tokens after it; this keeps
+/// the tokens, says which of them are kept, and runs the passes slice by slice. One thread at a time.
 class Session final : public Counted {
  public:
   static Session* create(Model& model, const inlay_session_params& params);
@@ -41,8 +41,8 @@ class Session final : public Counted {
   inlay_status begin_prefill(std::span<const int32_t> tokens);
   inlay_status begin_verify(std::span<const int32_t> tokens);
   inlay_status begin_step(int32_t token);
-  /// The MTP head guesses what follows next_token, which was sampled after the last kept token and is not fed.
-  /// Chains `drafts` guesses, 1 to kMaxWidth - 1; with `logits`, one guess, and its logits are kept.
+  /// The MTP head guesses what follows next_token, which was sampled after the last kept token and is not
+  /// fed. Chains `drafts` guesses, 1 to kMaxWidth - 1; with `logits`, one guess, and its logits are kept.
   inlay_status begin_draft(int32_t next_token, uint32_t drafts, bool logits = false);
   std::span<const int32_t> draft_tokens() const { return {result_.draft_tokens, drafts_}; }
   std::span<const float> draft_probabilities() const { return {result_.draft_probabilities, drafts_}; }
@@ -68,7 +68,8 @@ class Session final : public Counted {
  private:
   enum class Work : uint8_t { kNone, kPrefill, kStep, kVerify, kDraft };
 
-  Session(Model& model, const inlay_session_params& params, const SessionShape& shape, Block& state, Block& scratch);
+  Session(Model& model, const inlay_session_params& params, const SessionShape& shape, Block& state,
+          Block& scratch);
   ~Session();
   void destroy() override;
 
@@ -92,8 +93,8 @@ class Session final : public Counted {
   DeviceState* state_ = nullptr;
   DeviceScratch* scratch_ = nullptr;
   const Session** scratch_user_ = nullptr;  // in the scratch: whose work is under way on it
-  int32_t* tokens_ = nullptr;  // [session_.context]; those being fed lie beyond position_
-  float* hidden_ = nullptr;    // [kMaxWidth][embedding] copies for the host
+  int32_t* tokens_ = nullptr;               // [session_.context]; those being fed lie beyond position_
+  float* hidden_ = nullptr;                 // [kMaxWidth][embedding] copies for the host
 
   // Where the timeline stands.
   uint64_t position_ = 0;

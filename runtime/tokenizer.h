@@ -36,11 +36,12 @@ class Tokenizer {
   /// vocabulary contradicts itself, INLAY_ERROR_MEMORY_LIMIT where `memory` is too small.
   Tokenizer(const Vocabulary& vocabulary, const Counts& counts, std::span<std::byte> memory);
 
-  /// Takes tables that a tokenizer of the same counts was built into, aligned to 4 bytes; they are only read, and
-  /// have to outlive the tokenizer. Of `vocabulary` only the pre-tokenizer and the single tokens are used. Checks
-  /// everything that a later call relies on, in about a millisecond for 250,000 tokens. Throws
+  /// Takes tables that a tokenizer of the same counts was built into, aligned to 4 bytes; they are only read,
+  /// and have to outlive the tokenizer. Of `vocabulary` only the pre-tokenizer and the single tokens are
+  /// used. Checks everything that a later call relies on, in about a millisecond for 250,000 tokens. Throws
   /// INLAY_ERROR_CORRUPT_FILE.
-  Tokenizer(const Vocabulary& vocabulary, const Counts& counts, const std::byte* tables, uint64_t table_bytes);
+  Tokenizer(const Vocabulary& vocabulary, const Counts& counts, const std::byte* tables,
+            uint64_t table_bytes);
 
   /// The layout and the meaning of the tables, which packages keep: it changes whenever one of them does.
   static constexpr uint32_t kTablesVersion = 1;

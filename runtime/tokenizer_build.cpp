@@ -173,7 +173,8 @@ void Tokenizer::note_token(uint32_t token) {
   const TokenType type = types_[token];
   longest_token_ = std::max(longest_token_, static_cast<uint32_t>(bytes.size()));
   if (is_special(type) && !bytes.empty()) {
-    special_openers_[static_cast<uint8_t>(bytes[0])] |= type == TokenType::kControl ? kControlBit : kUserDefinedBit;
+    special_openers_[static_cast<uint8_t>(bytes[0])] |=
+        type == TokenType::kControl ? kControlBit : kUserDefinedBit;
   }
   if (type == TokenType::kNormal && bytes.size() == 1) {
     uint32_t& byte_token = byte_tokens_[static_cast<uint8_t>(bytes[0])];
@@ -225,7 +226,8 @@ Tokenizer::Tokenizer(const Vocabulary& vocabulary, const Counts& counts, const s
   // A layout places what can be written; these tables are only read from here on.
   Layout layout(const_cast<std::byte*>(tables), table_bytes);
   if (counts.tokens > INT32_MAX || counts.merges > INT32_MAX || lay_out(layout) != table_bytes) {
-    corrupt("the tokenizer's tables: " + std::to_string(table_bytes) + " bytes do not agree with their counts");
+    corrupt("the tokenizer's tables: " + std::to_string(table_bytes) +
+            " bytes do not agree with their counts");
   }
   const std::optional<PreTokenizer> pre_tokenizer = pre_tokenizer_of(vocabulary.pre_tokenizer);
   if (!pre_tokenizer) corrupt("the tokenizer's pre-tokenizer is unknown");

@@ -24,7 +24,8 @@ std::optional<TokenizerPlan> TokenizerPlan::of(const ModelSource& source) {
                                                 " were expected for its counts");
     }
     plan.vocabulary_ = stored.vocabulary;
-    plan.in_place_ = stored.data != nullptr && reinterpret_cast<uintptr_t>(stored.data) % alignof(uint32_t) == 0;
+    plan.in_place_ =
+        stored.data != nullptr && reinterpret_cast<uintptr_t>(stored.data) % alignof(uint32_t) == 0;
     return plan;
   }
   const std::optional<Vocabulary> vocabulary = source.vocabulary();

@@ -18,8 +18,8 @@ class TokenizerPlan {
   /// Of the memory that make() wants, aligned to a cache line.
   uint64_t bytes() const { return in_place_ ? 0 : Tokenizer::bytes(counts_); }
 
-  /// The tokenizer at `place`, its tables in `memory`. Where they are used in place, the source's parts have to
-  /// outlive it. Throws as Tokenizer's constructors do.
+  /// The tokenizer at `place`, its tables in `memory`. Where they are used in place, the source's parts have
+  /// to outlive it. Throws as Tokenizer's constructors do.
   Tokenizer* make(void* place, std::span<std::byte> memory) const;
 
  private:

@@ -31,7 +31,8 @@ class Resized {
   std::vector<uint8_t> bytes_;
 };
 
-/// Tries a struct in every size; `call` gets it and gives a status, `message` the words after a refusal, if any.
+/// Tries a struct in every size; `call` gets it and gives a status, `message` the words after a refusal, if
+/// any.
 template <typename T>
 void check_sizes(const T& params, const char* name, const std::function<inlay_status(const T*)>& call,
                  const std::function<std::string()>& message) {
@@ -46,7 +47,8 @@ void check_sizes(const T& params, const char* name, const std::function<inlay_st
     with_size.struct_size = wrong;
     CHECK(call(&with_size) == INLAY_ERROR_INVALID_ARGUMENT);
     if (!message) continue;
-    CHECK(message().find(std::string(name) + ".struct_size is " + std::to_string(wrong)) != std::string::npos);
+    CHECK(message().find(std::string(name) + ".struct_size is " + std::to_string(wrong)) !=
+          std::string::npos);
   }
   // An older caller's: what it does not have is the default.
   CHECK(call(Resized<T>(T{}, sizeof(uint32_t)).get()) == INLAY_OK);
@@ -91,7 +93,9 @@ void check_result(const char* name, const std::function<inlay_status(T*)>& call)
 
 struct Log {
   std::string last;
-  static void write(void* self, inlay_log_level, const char* message) { static_cast<Log*>(self)->last = message; }
+  static void write(void* self, inlay_log_level, const char* message) {
+    static_cast<Log*>(self)->last = message;
+  }
 };
 
 }  // namespace
@@ -132,25 +136,31 @@ TEST_CASE("parameter structs of every size") {
   check_sizes<inlay_source>(source, "inlay_source", open, words);
 
   inlay_model_params model_params = INLAY_MODEL_PARAMS_INIT;
-  check_sizes<inlay_model_params>(model_params, "inlay_model_params", [&](const inlay_model_params* given) {
-    inlay_model* made = nullptr;
-    const inlay_status status = inlay_model_create(model.file(), given, &made);
-    inlay_model_destroy(made);
-    return status;
-  }, words);
+  check_sizes<inlay_model_params>(
+      model_params, "inlay_model_params",
+      [&](const inlay_model_params* given) {
+        inlay_model* made = nullptr;
+        const inlay_status status = inlay_model_create(model.file(), given, &made);
+        inlay_model_destroy(made);
+        return status;
+      },
+      words);
 
   const inlay_session_params params = session_params(32);
-  check_sizes<inlay_session_params>(params, "inlay_session_params", [&](const inlay_session_params* given) {
-    inlay_memory_plan plan = INLAY_MEMORY_PLAN_INIT;
-    const inlay_status planned = inlay_file_plan(model.file(), given, &plan);
-    CHECK((plan.session_host == 0) == (planned != INLAY_OK));
-    CHECK(inlay_model_plan(model.get(), given, &plan) == planned);
-    inlay_session* made = nullptr;
-    const inlay_status status = inlay_session_create(model.get(), given, &made);
-    inlay_session_destroy(made);
-    CHECK(status == planned);
-    return status;
-  }, words);
+  check_sizes<inlay_session_params>(
+      params, "inlay_session_params",
+      [&](const inlay_session_params* given) {
+        inlay_memory_plan plan = INLAY_MEMORY_PLAN_INIT;
+        const inlay_status planned = inlay_file_plan(model.file(), given, &plan);
+        CHECK((plan.session_host == 0) == (planned != INLAY_OK));
+        CHECK(inlay_model_plan(model.get(), given, &plan) == planned);
+        inlay_session* made = nullptr;
+        const inlay_status status = inlay_session_create(model.get(), given, &made);
+        inlay_session_destroy(made);
+        CHECK(status == planned);
+        return status;
+      },
+      words);
 
   inlay_sampler_params sampling = INLAY_SAMPLER_PARAMS_INIT;
   sampling.temperature = 1;
@@ -171,11 +181,14 @@ TEST_CASE("parameter structs of every size") {
   const inlay_generator_params generating = INLAY_GENERATOR_PARAMS_INIT;
   check_sizes<inlay_generator_params>(generating, "inlay_generator_params", make_generator, words);
   // The structs that parameters point to.
-  check_sizes<inlay_sampler_params>(sampling, "inlay_sampler_params", [&](const inlay_sampler_params* given) {
-    inlay_generator_params with = INLAY_GENERATOR_PARAMS_INIT;
-    with.sampler = given;
-    return make_generator(&with);
-  }, words);
+  check_sizes<inlay_sampler_params>(
+      sampling, "inlay_sampler_params",
+      [&](const inlay_sampler_params* given) {
+        inlay_generator_params with = INLAY_GENERATOR_PARAMS_INIT;
+        with.sampler = given;
+        return make_generator(&with);
+      },
+      words);
 }
 
 TEST_CASE("callback tables of every size") {
@@ -210,15 +223,18 @@ TEST_CASE("callback tables of every size") {
   const Handle<inlay_session> session = model.session(session_params(64));
   inlay_drafter drafter = INLAY_DRAFTER_INIT;
   drafter.propose = [](void*, const int32_t*, size_t, size_t, int32_t*, size_t*) { return INLAY_END; };
-  check_sizes<inlay_drafter>(drafter, "inlay_drafter", [&](const inlay_drafter* given) {
-    inlay_generator_params with = INLAY_GENERATOR_PARAMS_INIT;
-    with.drafter = given;
-    with.draft = given->struct_size == sizeof(uint32_t) ? INLAY_DRAFT_NONE : INLAY_DRAFT_HOST;
-    inlay_generator* made = nullptr;
-    const inlay_status status = inlay_generator_create(session.get(), &with, &made);
-    inlay_generator_destroy(made);
-    return status;
-  }, [&] { return message_of(model.runtime()); });
+  check_sizes<inlay_drafter>(
+      drafter, "inlay_drafter",
+      [&](const inlay_drafter* given) {
+        inlay_generator_params with = INLAY_GENERATOR_PARAMS_INIT;
+        with.drafter = given;
+        with.draft = given->struct_size == sizeof(uint32_t) ? INLAY_DRAFT_NONE : INLAY_DRAFT_HOST;
+        inlay_generator* made = nullptr;
+        const inlay_status status = inlay_generator_create(session.get(), &with, &made);
+        inlay_generator_destroy(made);
+        return status;
+      },
+      [&] { return message_of(model.runtime()); });
 }
 
 TEST_CASE("result structs of every size") {
@@ -227,16 +243,16 @@ TEST_CASE("result structs of every size") {
   inlay_generator* made = nullptr;
   REQUIRE(inlay_generator_create(session.get(), nullptr, &made) == INLAY_OK);
   const Handle<inlay_generator> generator(made);
-  check_result<inlay_memory_use>("memory use",
-                                 [&](inlay_memory_use* out) { return inlay_runtime_memory(model.runtime(), 0, out); });
+  check_result<inlay_memory_use>(
+      "memory use", [&](inlay_memory_use* out) { return inlay_runtime_memory(model.runtime(), 0, out); });
   check_result<inlay_runtime_info>(
       "runtime info", [&](inlay_runtime_info* out) { return inlay_runtime_get_info(model.runtime(), out); });
-  check_result<inlay_model_info>("file info",
-                                 [&](inlay_model_info* out) { return inlay_file_get_info(model.file(), out); });
-  check_result<inlay_tensor_info>("tensor info",
-                                  [&](inlay_tensor_info* out) { return inlay_file_get_tensor(model.file(), 3, out); });
-  check_result<inlay_memory_plan>("plan",
-                                  [&](inlay_memory_plan* out) { return inlay_file_plan(model.file(), nullptr, out); });
+  check_result<inlay_model_info>(
+      "file info", [&](inlay_model_info* out) { return inlay_file_get_info(model.file(), out); });
+  check_result<inlay_tensor_info>(
+      "tensor info", [&](inlay_tensor_info* out) { return inlay_file_get_tensor(model.file(), 3, out); });
+  check_result<inlay_memory_plan>(
+      "plan", [&](inlay_memory_plan* out) { return inlay_file_plan(model.file(), nullptr, out); });
   check_result<inlay_generator_stats>(
       "stats", [&](inlay_generator_stats* out) { return inlay_generator_get_stats(generator.get(), out); });
   inlay_tensor_info tensor = INLAY_TENSOR_INFO_INIT;

@@ -22,14 +22,14 @@ struct Golden {
   std::string quantisation;
   double llama_cpp_nmse;
 };
-const Golden kGolden[] = {{"bf16", 5.744856389355846e-05},  {"q8_0", 0.0006448664353229105},
-                          {"q6_k", 0.0018295139307156205},  {"q5_k_m", 0.0010514624882489443},
+const Golden kGolden[] = {{"bf16", 5.744856389355846e-05},    {"q8_0", 0.0006448664353229105},
+                          {"q6_k", 0.0018295139307156205},    {"q5_k_m", 0.0010514624882489443},
                           {"q4_k_m", 0.00027293284074403346}, {"q2_k", 0.0011934551876038313}};
 
 constexpr SessionShape kSession{1024, 64, KvType::kF16, true};
 
-#define INLAY_CUDA_DEVICE(holder)      \
-  CudaDeviceHolder holder;             \
+#define INLAY_CUDA_DEVICE(holder) \
+  CudaDeviceHolder holder;        \
   if (holder.device == nullptr) INLAY_SKIP("no CUDA device")
 
 std::vector<float> steps(Timeline& timeline, std::span<const int32_t> tokens) {
@@ -90,7 +90,8 @@ TEST_CASE("cuda: logits of both paths and of the MTP head are as good as llama.c
       wide.reset();
       const auto row = wide.prefill(std::span(tokens).first(count));
       prompt.insert(prompt.end(), row.begin(), row.end());
-      expected.insert(expected.end(), logits.begin() + (count - 1) * vocabulary, logits.begin() + count * vocabulary);
+      expected.insert(expected.end(), logits.begin() + (count - 1) * vocabulary,
+                      logits.begin() + count * vocabulary);
     }
     MESSAGE(golden.quantisation, ": prompt ", nmse(prompt, expected));
     CHECK(nmse(prompt, expected) <= golden.llama_cpp_nmse);
@@ -100,7 +101,8 @@ TEST_CASE("cuda: logits of both paths and of the MTP head are as good as llama.c
     (void)wide.prefill(std::span(tokens).first(60));
     (void)wide.prefill(std::span(tokens).subspan(60, 20));
     const auto rest = steps(wide, std::span(tokens).subspan(80, 15));
-    CHECK(nmse(rest, std::span(logits).subspan(80 * vocabulary, 15 * vocabulary)) <= 2 * golden.llama_cpp_nmse);
+    CHECK(nmse(rest, std::span(logits).subspan(80 * vocabulary, 15 * vocabulary)) <=
+          2 * golden.llama_cpp_nmse);
   }
 }
 
@@ -130,10 +132,12 @@ TEST_CASE("cuda: a row's bits are the same at every width and place, and over pa
             const uint32_t left = std::min<uint32_t>(width, static_cast<uint32_t>(tail.size()) - at);
             const uint32_t kept = 1 + turn % left;
             std::vector<int32_t> guess(tail.begin() + at, tail.begin() + at + left);
-            for (uint32_t i = kept; i < left; ++i) guess[i] = (guess[i] + 7) % static_cast<int32_t>(vocabulary);
+            for (uint32_t i = kept; i < left; ++i)
+              guess[i] = (guess[i] + 7) % static_cast<int32_t>(vocabulary);
             const auto logits = other.verify(guess, turn % 3 == 2);
-            equal = equal && same(logits.first(size_t{kept} * vocabulary),
-                                  std::span(expected).subspan(size_t{at} * vocabulary, size_t{kept} * vocabulary));
+            equal = equal &&
+                    same(logits.first(size_t{kept} * vocabulary),
+                         std::span(expected).subspan(size_t{at} * vocabulary, size_t{kept} * vocabulary));
             other.keep(kept);
             at += kept;
           }
@@ -144,14 +148,16 @@ TEST_CASE("cuda: a row's bits are the same at every width and place, and over pa
   }
 }
 
-TEST_CASE("cuda: runs repeat, timelines do not mix, copies go on alike, an abandoned prompt leaves no trace") {
+TEST_CASE(
+    "cuda: runs repeat, timelines do not mix, copies go on alike, an abandoned prompt leaves no trace") {
   INLAY_CUDA_DEVICE(holder);
   INLAY_SHARED_DATA(path, "golden/gguf/micro-q4_k_m.gguf");
   DeviceModel model(*holder.device, path);
   const uint32_t vocabulary = model.shape().vocabulary;
   SessionShape session = kSession;
   session.prefill_chunk = 128;
-  const auto prompt = text(100, 1, vocabulary), tail = text(24, 2, vocabulary), noise = text(24, 3, vocabulary);
+  const auto prompt = text(100, 1, vocabulary), tail = text(24, 2, vocabulary),
+             noise = text(24, 3, vocabulary);
   Timeline first(model, session), second(model, session), third(model, session);
   (void)first.prefill(prompt);
   const auto expected = steps(first, tail);
@@ -182,7 +188,8 @@ TEST_CASE("cuda: a prompt after an answer does not see how the answer was cut in
   INLAY_SHARED_DATA(path, "golden/gguf/micro-q6_k.gguf");
   DeviceModel model(*holder.device, path);
   const uint32_t vocabulary = model.shape().vocabulary;
-  const auto prompt = text(50, 8, vocabulary), answer = text(9, 9, vocabulary), next = text(33, 10, vocabulary);
+  const auto prompt = text(50, 8, vocabulary), answer = text(9, 9, vocabulary),
+             next = text(33, 10, vocabulary);
   std::vector<float> expected;
   for (const uint32_t width : {1u, 2u, 3u, 5u, 8u}) {
     Timeline timeline(model, kSession);
@@ -205,7 +212,8 @@ TEST_CASE("cuda: segments of several timelines in one pass give the bits that ea
   DeviceModel model(*holder.device, path);
   const uint32_t vocabulary = model.shape().vocabulary;
   Timeline a(model, kSession), b(model, kSession);
-  const auto prompt_a = text(40, 5, vocabulary), prompt_b = text(64, 6, vocabulary), tail = text(5, 7, vocabulary);
+  const auto prompt_a = text(40, 5, vocabulary), prompt_b = text(64, 6, vocabulary),
+             tail = text(5, 7, vocabulary);
   (void)a.prefill(prompt_a);
   (void)b.prefill(prompt_b);
   const auto alone_a = a.verify(std::span(tail).first(2));

@@ -254,7 +254,8 @@ TEST_CASE("several matrices of one input, of different types, stored and added")
       launch.programmatic = true;
       for (uint32_t m = 0; m < 4; ++m) {
         matrices.push_back(std::make_unique<Matrix>(types[m], rows[m], columns, m));
-        outs.push_back(std::make_unique<DeviceArray<float>>(std::vector<float>(size_t{width} * (rows[m] + 3), 2.0f)));
+        outs.push_back(
+            std::make_unique<DeviceArray<float>>(std::vector<float>(size_t{width} * (rows[m] + 3), 2.0f)));
         launch.matrices[m] = matrices[m]->packed;
         launch.outputs[m] = outs[m]->get();
         launch.output_strides[m] = rows[m] + 3;
@@ -270,7 +271,8 @@ TEST_CASE("several matrices of one input, of different types, stored and added")
         bool same = true, untouched = true;
         for (uint32_t r = 0; r < width; ++r) {
           for (uint32_t i = 0; i < rows[m]; ++i) {
-            const float expected = alone[size_t{r} * rows[m] + i] + (epilogue == Epilogue::kAdd ? 2.0f : 0.0f);
+            const float expected =
+                alone[size_t{r} * rows[m] + i] + (epilogue == Epilogue::kAdd ? 2.0f : 0.0f);
             same = same && together[size_t{r} * (rows[m] + 3) + i] == expected;
           }
           for (uint32_t i = 0; i < 3; ++i) {

@@ -10,8 +10,8 @@
 #include "formats/gguf.h"
 #include "kernels/cuda/cuda_device.h"
 #include "runtime/error.h"
-#include "runtime/layout.h"
 #include "runtime/gguf_model.h"
+#include "runtime/layout.h"
 #include "runtime/model_reader.h"
 
 namespace inlay::test {
@@ -20,7 +20,8 @@ namespace inlay::test {
 class HostBlock {
  public:
   explicit HostBlock(uint64_t bytes)
-      : bytes_(bytes), data_(static_cast<std::byte*>(std::pmr::new_delete_resource()->allocate(bytes, kCacheLine))) {}
+      : bytes_(bytes),
+        data_(static_cast<std::byte*>(std::pmr::new_delete_resource()->allocate(bytes, kCacheLine))) {}
   ~HostBlock() { std::pmr::new_delete_resource()->deallocate(data_, bytes_, kCacheLine); }
   HostBlock(const HostBlock&) = delete;
   HostBlock& operator=(const HostBlock&) = delete;

@@ -47,11 +47,13 @@ inlay_status use(inlay_runtime* runtime, const inlay_source& source, bool tokeni
 }
 
 /// That what came of a damaged file is one of the things that may.
-void check_outcome(inlay_runtime* runtime, const CountingAllocator& allocator, uint64_t blocks, inlay_status status) {
+void check_outcome(inlay_runtime* runtime, const CountingAllocator& allocator, uint64_t blocks,
+                   inlay_status status) {
   REQUIRE(allocator.live_blocks() == blocks);
   if (status == INLAY_OK) return;
-  REQUIRE((status == INLAY_ERROR_CORRUPT_FILE || status == INLAY_ERROR_UNSUPPORTED || status == INLAY_ERROR_IO ||
-           status == INLAY_ERROR_MEMORY_LIMIT || status == INLAY_ERROR_INVALID_ARGUMENT));
+  REQUIRE((status == INLAY_ERROR_CORRUPT_FILE || status == INLAY_ERROR_UNSUPPORTED ||
+           status == INLAY_ERROR_IO || status == INLAY_ERROR_MEMORY_LIMIT ||
+           status == INLAY_ERROR_INVALID_ARGUMENT));
   REQUIRE(message_of(runtime).size() > 10);
 }
 
@@ -100,9 +102,11 @@ TEST_CASE("weights of any bits at all are computed with") {
   GgufParts parts(own_data("blocks32.gguf"));
   CountingAllocator allocator;
   for (const std::string& set : instruction_sets()) {
-    const Handle<inlay_runtime> runtime = make_runtime({.instruction_set = set.c_str(), .allocator = &allocator});
+    const Handle<inlay_runtime> runtime =
+        make_runtime({.instruction_set = set.c_str(), .allocator = &allocator});
     for (const int fill : {0x00, 0x7F, 0x80, 0xFF}) {
-      for (GgufParts::Tensor& tensor : parts.tensors) std::fill(tensor.bytes.begin(), tensor.bytes.end(), static_cast<char>(fill));
+      for (GgufParts::Tensor& tensor : parts.tensors)
+        std::fill(tensor.bytes.begin(), tensor.bytes.end(), static_cast<char>(fill));
       const std::vector<std::byte> bytes = parts.build();
       CHECK(use(runtime.get(), source_of(bytes)) == INLAY_OK);
     }
@@ -186,7 +190,8 @@ TEST_CASE("a host's callbacks that fail, fail the open and nothing else") {
       };
       io.read_at = [](void* self, uint64_t offset, void* destination, size_t bytes) {
         auto* f = static_cast<Failing*>(self);
-        return f->next() ? INLAY_ERROR_CALLBACK : f->inner.read_at(f->inner.user_data, offset, destination, bytes);
+        return f->next() ? INLAY_ERROR_CALLBACK
+                         : f->inner.read_at(f->inner.user_data, offset, destination, bytes);
       };
       if (mapped) {
         io.map = [](void* self, const void** out) {
@@ -199,7 +204,8 @@ TEST_CASE("a host's callbacks that fail, fail the open and nothing else") {
       source.io = &io;
       status = use(runtime.get(), source);
       REQUIRE((status == INLAY_OK || status == INLAY_ERROR_IO));
-      if (status != INLAY_OK) REQUIRE(message_of(runtime.get()).find("callback returned status") != std::string::npos);
+      if (status != INLAY_OK)
+        REQUIRE(message_of(runtime.get()).find("callback returned status") != std::string::npos);
       REQUIRE(failing.closes == 1);
       REQUIRE(allocator.live_blocks() == blocks);
     }

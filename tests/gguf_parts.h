@@ -69,7 +69,8 @@ class GgufParts {
   std::vector<std::byte> build() const {
     GgufWriter writer;
     for (const Value& value : values) writer.raw(value.key, value.type, value.bytes);
-    for (const Tensor& tensor : tensors) writer.tensor(tensor.name, tensor.dimensions, tensor.type, tensor.bytes);
+    for (const Tensor& tensor : tensors)
+      writer.tensor(tensor.name, tensor.dimensions, tensor.type, tensor.bytes);
     return writer.build();
   }
 
@@ -81,7 +82,9 @@ class GgufParts {
   }
 
  private:
-  std::string text(size_t at, size_t bytes) const { return {reinterpret_cast<const char*>(file_.data()) + at, bytes}; }
+  std::string text(size_t at, size_t bytes) const {
+    return {reinterpret_cast<const char*>(file_.data()) + at, bytes};
+  }
   template <typename T>
   T take() {
     T value;

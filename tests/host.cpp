@@ -83,10 +83,12 @@ std::vector<int32_t> random_tokens(uint64_t seed, size_t count, uint32_t vocabul
 }
 
 std::string message_of(const inlay_runtime* runtime) {
-  return message_by([&](char* buffer, size_t capacity) { return inlay_runtime_message(runtime, buffer, capacity); });
+  return message_by(
+      [&](char* buffer, size_t capacity) { return inlay_runtime_message(runtime, buffer, capacity); });
 }
 std::string message_of(const inlay_session* session) {
-  return message_by([&](char* buffer, size_t capacity) { return inlay_session_message(session, buffer, capacity); });
+  return message_by(
+      [&](char* buffer, size_t capacity) { return inlay_session_message(session, buffer, capacity); });
 }
 std::string message_of(const inlay_generator* generator) {
   return message_by(
@@ -127,7 +129,8 @@ std::vector<std::string> instruction_sets() {
   return sets;
 }
 
-OpenModel::OpenModel(const std::filesystem::path& path, const RuntimeWish& wish) : runtime_(make_runtime(wish)) {
+OpenModel::OpenModel(const std::filesystem::path& path, const RuntimeWish& wish)
+    : runtime_(make_runtime(wish)) {
   const std::string name = path.string();
   inlay_source source = INLAY_SOURCE_INIT;
   source.path = name.c_str();
@@ -150,7 +153,8 @@ Handle<inlay_session> OpenModel::session(const inlay_session_params& params) con
 }
 
 std::vector<std::filesystem::path> own_models() {
-  return {own_data("blocks32.gguf"), own_data("blocks256.gguf"), own_data("fp4.gguf"), own_data("floats.gguf")};
+  return {own_data("blocks32.gguf"), own_data("blocks256.gguf"), own_data("fp4.gguf"),
+          own_data("floats.gguf")};
 }
 
 inlay_session_params session_params(uint32_t context, bool mtp, int32_t kv_type, uint32_t prefill_chunk) {

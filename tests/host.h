@@ -13,7 +13,8 @@
 #include "tests/handles.h"
 
 // A host of the public ABI as the tests play it: an allocator that watches, models with their parents, and
-// feeding with the logits that come of it. What fails unexpectedly throws std::runtime_error with Inlay's words.
+// feeding with the logits that come of it. What fails unexpectedly throws std::runtime_error with Inlay's
+// words.
 
 namespace inlay::test {
 
@@ -78,7 +79,8 @@ struct RuntimeWish {
 Handle<inlay_runtime> make_runtime(const RuntimeWish& wish = {});
 uint64_t memory_of(inlay_runtime* runtime);
 
-/// Those of "" (the best), "scalar", "avx2", "avx512", "amx" and "neon" that this processor and this build have.
+/// Those of "" (the best), "scalar", "avx2", "avx512", "amx" and "neon" that this processor and this build
+/// have.
 std::vector<std::string> instruction_sets();
 
 /// A model with its runtime and its file, which stays open.

@@ -4,8 +4,8 @@
 #include <cerrno>
 #include <cstddef>
 
-// Under a sanitizer its own hooks count; with glibc the C library's functions are replaced; elsewhere there is
-// nothing to count with.
+// Under a sanitizer its own hooks count; with glibc the C library's functions are replaced; elsewhere there
+// is nothing to count with.
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define INLAY_SANITIZER_HOOKS 1
@@ -56,15 +56,9 @@ void* __libc_calloc(size_t count, size_t size);
 void* __libc_realloc(void* memory, size_t size);
 void* __libc_memalign(size_t alignment, size_t size);
 
-void* malloc(size_t size) {
-  return may_allocate() ? __libc_malloc(size) : nullptr;
-}
-void* calloc(size_t count, size_t size) {
-  return may_allocate() ? __libc_calloc(count, size) : nullptr;
-}
-void* realloc(void* memory, size_t size) {
-  return may_allocate() ? __libc_realloc(memory, size) : nullptr;
-}
+void* malloc(size_t size) { return may_allocate() ? __libc_malloc(size) : nullptr; }
+void* calloc(size_t count, size_t size) { return may_allocate() ? __libc_calloc(count, size) : nullptr; }
+void* realloc(void* memory, size_t size) { return may_allocate() ? __libc_realloc(memory, size) : nullptr; }
 void* aligned_alloc(size_t alignment, size_t size) {
   return may_allocate() ? __libc_memalign(alignment, size) : nullptr;
 }

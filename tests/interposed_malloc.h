@@ -11,7 +11,8 @@ bool can_count_allocations();
 void begin_counting();
 uint64_t end_counting();
 
-/// The call-th allocation from now on, 1 being the next, gives null; 0: none. False where this build cannot do it.
+/// The call-th allocation from now on, 1 being the next, gives null; 0: none. False where this build cannot
+/// do it.
 bool fail_allocation(uint64_t call);
 /// Whether it has come to that.
 bool allocation_has_failed();

@@ -57,7 +57,8 @@ double error_of_steps(const OpenModel& model, inlay_session* session, const Gold
 double error_of_mtp(inlay_session* session, const Golden& golden) {
   REQUIRE(inlay_session_reset(session) == INLAY_OK);
   Logits ours(golden.mtp_logits.size());
-  REQUIRE(inlay_session_mtp_logits(session, golden.tokens.data(), golden.tokens.size(), ours.data()) == INLAY_OK);
+  REQUIRE(inlay_session_mtp_logits(session, golden.tokens.data(), golden.tokens.size(), ours.data()) ==
+          INLAY_OK);
   return nmse(ours, golden.mtp_logits);
 }
 

@@ -11,8 +11,8 @@
 
 using namespace inlay::test;
 
-// After create nothing is allocated. This file is an executable of its own, in which malloc is replaced, so that
-// what passes by the host's allocator is seen too.
+// After create nothing is allocated. This file is an executable of its own, in which malloc is replaced, so
+// that what passes by the host's allocator is seen too.
 
 namespace {
 
@@ -146,7 +146,8 @@ TEST_CASE("sampling allocates nothing") {
 }
 
 TEST_CASE("generating, with every way of drafting, allocates nothing") {
-  for (const int32_t draft : {INLAY_DRAFT_NONE, INLAY_DRAFT_MTP, INLAY_DRAFT_LOOKUP, INLAY_DRAFT_LOOKUP_MTP}) {
+  for (const int32_t draft :
+       {INLAY_DRAFT_NONE, INLAY_DRAFT_MTP, INLAY_DRAFT_LOOKUP, INLAY_DRAFT_LOOKUP_MTP}) {
     CAPTURE(draft);
     Watched watched("blocks32.gguf");
     const Handle<inlay_session> session = watched.model->session(session_params(256, true));

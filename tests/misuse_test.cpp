@@ -8,8 +8,8 @@
 
 using namespace inlay::test;
 
-// Every function with nulls, with tokens and numbers out of range, in the wrong order, from inside callbacks: a
-// status and words of its own, nothing held, and what it was called on can be used as before.
+// Every function with nulls, with tokens and numbers out of range, in the wrong order, from inside callbacks:
+// a status and words of its own, nothing held, and what it was called on can be used as before.
 
 namespace {
 
@@ -141,7 +141,8 @@ TEST_CASE("nulls and nonsense under a runtime") {
   inlay_sampler* sampler = nullptr;
   inlay_generator* generator = nullptr;
   inlay_memory_plan plan = INLAY_MEMORY_PLAN_INIT;
-  inlay_source nothing = INLAY_SOURCE_INIT, two = INLAY_SOURCE_INIT, absent = INLAY_SOURCE_INIT, good = INLAY_SOURCE_INIT;
+  inlay_source nothing = INLAY_SOURCE_INIT, two = INLAY_SOURCE_INIT, absent = INLAY_SOURCE_INIT,
+               good = INLAY_SOURCE_INIT;
   inlay_io io = INLAY_IO_INIT;
   inlay_source no_callbacks = INLAY_SOURCE_INIT;
   no_callbacks.io = &io;
@@ -163,35 +164,64 @@ TEST_CASE("nulls and nonsense under a runtime") {
   const inlay_session_params bad_kv = wrong(99, 16, 0), negative_kv = wrong(-1, 16, 0);
   const inlay_session_params long_context = wrong(0, UINT32_MAX, 0), long_chunk = wrong(0, 16, UINT32_MAX);
   const Misuse misuses[] = {
-      {"no source", INLAY_ERROR_INVALID_ARGUMENT, "source", [&] { return inlay_file_open(runtime, nullptr, &file); }},
-      {"no out_file", INLAY_ERROR_INVALID_ARGUMENT, "out_file", [&] { return inlay_file_open(runtime, &good, nullptr); }},
-      {"empty source", INLAY_ERROR_INVALID_ARGUMENT, "exactly one", [&] { return inlay_file_open(runtime, &nothing, &file); }},
-      {"two sources", INLAY_ERROR_INVALID_ARGUMENT, "exactly one", [&] { return inlay_file_open(runtime, &two, &file); }},
-      {"absent file", INLAY_ERROR_IO, "/nowhere/at all.gguf", [&] { return inlay_file_open(runtime, &absent, &file); }},
-      {"no callbacks", INLAY_ERROR_INVALID_ARGUMENT, "size", [&] { return inlay_file_open(runtime, &no_callbacks, &file); }},
-      {"no out_plan", INLAY_ERROR_INVALID_ARGUMENT, "out_plan", [&] { return inlay_file_plan(model.file(), nullptr, nullptr); }},
-      {"plan of bad KV", INLAY_ERROR_INVALID_ARGUMENT, "kv_type", [&] { return inlay_file_plan(model.file(), &bad_kv, &plan); }},
-      {"no out_model", INLAY_ERROR_INVALID_ARGUMENT, "out_model", [&] { return inlay_model_create(model.file(), nullptr, nullptr); }},
-      {"no source to open", INLAY_ERROR_INVALID_ARGUMENT, "source", [&] { return inlay_model_open(runtime, nullptr, nullptr, &opened); }},
-      {"no model to open", INLAY_ERROR_INVALID_ARGUMENT, "out_model", [&] { return inlay_model_open(runtime, &good, nullptr, nullptr); }},
-      {"no model plan", INLAY_ERROR_INVALID_ARGUMENT, "out_plan", [&] { return inlay_model_plan(model.get(), nullptr, nullptr); }},
-      {"no checksums", INLAY_ERROR_UNSUPPORTED, "checksums", [&] { return inlay_file_verify(model.file(), nullptr, nullptr); }},
-      {"no out_tokenizer", INLAY_ERROR_INVALID_ARGUMENT, "out_tokenizer", [&] { return inlay_tokenizer_create(model.file(), nullptr); }},
-      {"no out_session", INLAY_ERROR_INVALID_ARGUMENT, "out_session", [&] { return inlay_session_create(model.get(), nullptr, nullptr); }},
-      {"bad KV", INLAY_ERROR_INVALID_ARGUMENT, "kv_type is 99", [&] { return inlay_session_create(model.get(), &bad_kv, &made); }},
-      {"negative KV", INLAY_ERROR_INVALID_ARGUMENT, "kv_type is -1", [&] { return inlay_session_create(model.get(), &negative_kv, &made); }},
-      {"long context", INLAY_ERROR_INVALID_ARGUMENT, "context_length", [&] { return inlay_session_create(model.get(), &long_context, &made); }},
-      {"long chunk", INLAY_ERROR_INVALID_ARGUMENT, "prefill_chunk", [&] { return inlay_session_create(model.get(), &long_chunk, &made); }},
-      {"no out_sampler", INLAY_ERROR_INVALID_ARGUMENT, "out_sampler", [&] { return inlay_sampler_create(model.get(), nullptr, nullptr); }},
-      {"no biases", INLAY_ERROR_INVALID_ARGUMENT, "biases", [&] { return inlay_sampler_create(model.get(), &no_biases, &sampler); }},
-      {"too hot", INLAY_ERROR_INVALID_ARGUMENT, "temperature", [&] { return inlay_sampler_create(model.get(), &hot, &sampler); }},
-      {"no out_generator", INLAY_ERROR_INVALID_ARGUMENT, "out_generator", [&] { return inlay_generator_create(session.get(), nullptr, nullptr); }},
-      {"no drafter", INLAY_ERROR_INVALID_ARGUMENT, "drafter", [&] { return inlay_generator_create(session.get(), &no_drafter, &generator); }},
-      {"MTP without", INLAY_ERROR_INVALID_ARGUMENT, "mtp", [&] { return inlay_generator_create(session.get(), &mtp, &generator); }},
-      {"wild draft", INLAY_ERROR_INVALID_ARGUMENT, "draft", [&] { return inlay_generator_create(session.get(), &wild, &generator); }},
-      {"long draft", INLAY_ERROR_INVALID_ARGUMENT, "draft_length", [&] { return inlay_generator_create(session.get(), &long_draft, &generator); }},
-      {"pack nothing", INLAY_ERROR_INVALID_ARGUMENT, "input", [&] { return inlay_pack(runtime, nullptr, "x", nullptr); }},
-      {"pack nowhere", INLAY_ERROR_INVALID_ARGUMENT, "output", [&] { return inlay_pack(runtime, "x", nullptr, nullptr); }},
+      {"no source", INLAY_ERROR_INVALID_ARGUMENT, "source",
+       [&] { return inlay_file_open(runtime, nullptr, &file); }},
+      {"no out_file", INLAY_ERROR_INVALID_ARGUMENT, "out_file",
+       [&] { return inlay_file_open(runtime, &good, nullptr); }},
+      {"empty source", INLAY_ERROR_INVALID_ARGUMENT, "exactly one",
+       [&] { return inlay_file_open(runtime, &nothing, &file); }},
+      {"two sources", INLAY_ERROR_INVALID_ARGUMENT, "exactly one",
+       [&] { return inlay_file_open(runtime, &two, &file); }},
+      {"absent file", INLAY_ERROR_IO, "/nowhere/at all.gguf",
+       [&] { return inlay_file_open(runtime, &absent, &file); }},
+      {"no callbacks", INLAY_ERROR_INVALID_ARGUMENT, "size",
+       [&] { return inlay_file_open(runtime, &no_callbacks, &file); }},
+      {"no out_plan", INLAY_ERROR_INVALID_ARGUMENT, "out_plan",
+       [&] { return inlay_file_plan(model.file(), nullptr, nullptr); }},
+      {"plan of bad KV", INLAY_ERROR_INVALID_ARGUMENT, "kv_type",
+       [&] { return inlay_file_plan(model.file(), &bad_kv, &plan); }},
+      {"no out_model", INLAY_ERROR_INVALID_ARGUMENT, "out_model",
+       [&] { return inlay_model_create(model.file(), nullptr, nullptr); }},
+      {"no source to open", INLAY_ERROR_INVALID_ARGUMENT, "source",
+       [&] { return inlay_model_open(runtime, nullptr, nullptr, &opened); }},
+      {"no model to open", INLAY_ERROR_INVALID_ARGUMENT, "out_model",
+       [&] { return inlay_model_open(runtime, &good, nullptr, nullptr); }},
+      {"no model plan", INLAY_ERROR_INVALID_ARGUMENT, "out_plan",
+       [&] { return inlay_model_plan(model.get(), nullptr, nullptr); }},
+      {"no checksums", INLAY_ERROR_UNSUPPORTED, "checksums",
+       [&] { return inlay_file_verify(model.file(), nullptr, nullptr); }},
+      {"no out_tokenizer", INLAY_ERROR_INVALID_ARGUMENT, "out_tokenizer",
+       [&] { return inlay_tokenizer_create(model.file(), nullptr); }},
+      {"no out_session", INLAY_ERROR_INVALID_ARGUMENT, "out_session",
+       [&] { return inlay_session_create(model.get(), nullptr, nullptr); }},
+      {"bad KV", INLAY_ERROR_INVALID_ARGUMENT, "kv_type is 99",
+       [&] { return inlay_session_create(model.get(), &bad_kv, &made); }},
+      {"negative KV", INLAY_ERROR_INVALID_ARGUMENT, "kv_type is -1",
+       [&] { return inlay_session_create(model.get(), &negative_kv, &made); }},
+      {"long context", INLAY_ERROR_INVALID_ARGUMENT, "context_length",
+       [&] { return inlay_session_create(model.get(), &long_context, &made); }},
+      {"long chunk", INLAY_ERROR_INVALID_ARGUMENT, "prefill_chunk",
+       [&] { return inlay_session_create(model.get(), &long_chunk, &made); }},
+      {"no out_sampler", INLAY_ERROR_INVALID_ARGUMENT, "out_sampler",
+       [&] { return inlay_sampler_create(model.get(), nullptr, nullptr); }},
+      {"no biases", INLAY_ERROR_INVALID_ARGUMENT, "biases",
+       [&] { return inlay_sampler_create(model.get(), &no_biases, &sampler); }},
+      {"too hot", INLAY_ERROR_INVALID_ARGUMENT, "temperature",
+       [&] { return inlay_sampler_create(model.get(), &hot, &sampler); }},
+      {"no out_generator", INLAY_ERROR_INVALID_ARGUMENT, "out_generator",
+       [&] { return inlay_generator_create(session.get(), nullptr, nullptr); }},
+      {"no drafter", INLAY_ERROR_INVALID_ARGUMENT, "drafter",
+       [&] { return inlay_generator_create(session.get(), &no_drafter, &generator); }},
+      {"MTP without", INLAY_ERROR_INVALID_ARGUMENT, "mtp",
+       [&] { return inlay_generator_create(session.get(), &mtp, &generator); }},
+      {"wild draft", INLAY_ERROR_INVALID_ARGUMENT, "draft",
+       [&] { return inlay_generator_create(session.get(), &wild, &generator); }},
+      {"long draft", INLAY_ERROR_INVALID_ARGUMENT, "draft_length",
+       [&] { return inlay_generator_create(session.get(), &long_draft, &generator); }},
+      {"pack nothing", INLAY_ERROR_INVALID_ARGUMENT, "input",
+       [&] { return inlay_pack(runtime, nullptr, "x", nullptr); }},
+      {"pack nowhere", INLAY_ERROR_INVALID_ARGUMENT, "output",
+       [&] { return inlay_pack(runtime, "x", nullptr, nullptr); }},
   };
   const uint64_t before = memory_of(runtime);
   for (const Misuse& misuse : misuses) {
@@ -222,29 +252,49 @@ TEST_CASE("nulls and nonsense in a session leave it as it was") {
   const float* row = nullptr;
   inlay_progress uninitialised = {};
   const Misuse misuses[] = {
-      {"prefill null", INLAY_ERROR_INVALID_ARGUMENT, "tokens is null", [&] { return inlay_session_prefill(s, nullptr, 3); }},
-      {"prefill nothing", INLAY_ERROR_INVALID_ARGUMENT, "no tokens", [&] { return inlay_session_prefill(s, good.data(), 0); }},
-      {"prefill null and nothing", INLAY_ERROR_INVALID_ARGUMENT, "no tokens", [&] { return inlay_session_prefill(s, nullptr, 0); }},
-      {"prefill high", INLAY_ERROR_INVALID_ARGUMENT, "token 2 is 256", [&] { return inlay_session_prefill(s, high, 3); }},
-      {"prefill long", INLAY_ERROR_CONTEXT_FULL, "context", [&] { return inlay_session_prefill(s, good.data(), 300); }},
-      {"verify null", INLAY_ERROR_INVALID_ARGUMENT, "tokens is null", [&] { return inlay_session_verify(s, nullptr, 1); }},
-      {"verify nothing", INLAY_ERROR_INVALID_ARGUMENT, "no tokens", [&] { return inlay_session_verify(s, good.data(), 0); }},
-      {"verify many", INLAY_ERROR_INVALID_ARGUMENT, "at most 8", [&] { return inlay_session_verify(s, good.data(), 9); }},
-      {"verify low", INLAY_ERROR_INVALID_ARGUMENT, "token 0 is -1", [&] { return inlay_session_verify(s, low, 1); }},
-      {"begin null", INLAY_ERROR_INVALID_ARGUMENT, "tokens is null", [&] { return inlay_session_begin_prefill(s, nullptr, 1); }},
-      {"begin verify null", INLAY_ERROR_INVALID_ARGUMENT, "tokens is null", [&] { return inlay_session_begin_verify(s, nullptr, 1); }},
-      {"begin verify low", INLAY_ERROR_INVALID_ARGUMENT, "token 0 is", [&] { return inlay_session_begin_verify(s, lowest, 1); }},
+      {"prefill null", INLAY_ERROR_INVALID_ARGUMENT, "tokens is null",
+       [&] { return inlay_session_prefill(s, nullptr, 3); }},
+      {"prefill nothing", INLAY_ERROR_INVALID_ARGUMENT, "no tokens",
+       [&] { return inlay_session_prefill(s, good.data(), 0); }},
+      {"prefill null and nothing", INLAY_ERROR_INVALID_ARGUMENT, "no tokens",
+       [&] { return inlay_session_prefill(s, nullptr, 0); }},
+      {"prefill high", INLAY_ERROR_INVALID_ARGUMENT, "token 2 is 256",
+       [&] { return inlay_session_prefill(s, high, 3); }},
+      {"prefill long", INLAY_ERROR_CONTEXT_FULL, "context",
+       [&] { return inlay_session_prefill(s, good.data(), 300); }},
+      {"verify null", INLAY_ERROR_INVALID_ARGUMENT, "tokens is null",
+       [&] { return inlay_session_verify(s, nullptr, 1); }},
+      {"verify nothing", INLAY_ERROR_INVALID_ARGUMENT, "no tokens",
+       [&] { return inlay_session_verify(s, good.data(), 0); }},
+      {"verify many", INLAY_ERROR_INVALID_ARGUMENT, "at most 8",
+       [&] { return inlay_session_verify(s, good.data(), 9); }},
+      {"verify low", INLAY_ERROR_INVALID_ARGUMENT, "token 0 is -1",
+       [&] { return inlay_session_verify(s, low, 1); }},
+      {"begin null", INLAY_ERROR_INVALID_ARGUMENT, "tokens is null",
+       [&] { return inlay_session_begin_prefill(s, nullptr, 1); }},
+      {"begin verify null", INLAY_ERROR_INVALID_ARGUMENT, "tokens is null",
+       [&] { return inlay_session_begin_verify(s, nullptr, 1); }},
+      {"begin verify low", INLAY_ERROR_INVALID_ARGUMENT, "token 0 is",
+       [&] { return inlay_session_begin_verify(s, lowest, 1); }},
       {"step low", INLAY_ERROR_INVALID_ARGUMENT, "token 0 is -1", [&] { return inlay_session_step(s, -1); }},
-      {"step high", INLAY_ERROR_INVALID_ARGUMENT, "expected 0 to 255", [&] { return inlay_session_step(s, vocabulary); }},
-      {"begin step high", INLAY_ERROR_INVALID_ARGUMENT, "token 0 is", [&] { return inlay_session_begin_step(s, INT32_MAX); }},
+      {"step high", INLAY_ERROR_INVALID_ARGUMENT, "expected 0 to 255",
+       [&] { return inlay_session_step(s, vocabulary); }},
+      {"begin step high", INLAY_ERROR_INVALID_ARGUMENT, "token 0 is",
+       [&] { return inlay_session_begin_step(s, INT32_MAX); }},
       {"commit", INLAY_ERROR_WRONG_STATE, "no verify", [&] { return inlay_session_commit(s, 0); }},
       {"rewind far", INLAY_ERROR_INVALID_ARGUMENT, "at most", [&] { return inlay_session_rewind(s, 300); }},
-      {"rewind very far", INLAY_ERROR_INVALID_ARGUMENT, "at most", [&] { return inlay_session_rewind(s, SIZE_MAX); }},
-      {"MTP without", INLAY_ERROR_WRONG_STATE, "without mtp", [&] { return inlay_session_mtp_logits(s, good.data(), 9, out.data()); }},
-      {"MTP null", INLAY_ERROR_INVALID_ARGUMENT, "tokens is null", [&] { return inlay_session_mtp_logits(s, nullptr, 9, out.data()); }},
-      {"MTP to null", INLAY_ERROR_INVALID_ARGUMENT, "out_logits", [&] { return inlay_session_mtp_logits(s, good.data(), 9, nullptr); }},
-      {"progress", INLAY_ERROR_INVALID_ARGUMENT, "out_progress", [&] { return inlay_session_advance(s, 0, &uninitialised); }},
-      {"fork to null", INLAY_ERROR_INVALID_ARGUMENT, "out_session", [&] { return inlay_session_fork(s, nullptr); }},
+      {"rewind very far", INLAY_ERROR_INVALID_ARGUMENT, "at most",
+       [&] { return inlay_session_rewind(s, SIZE_MAX); }},
+      {"MTP without", INLAY_ERROR_WRONG_STATE, "without mtp",
+       [&] { return inlay_session_mtp_logits(s, good.data(), 9, out.data()); }},
+      {"MTP null", INLAY_ERROR_INVALID_ARGUMENT, "tokens is null",
+       [&] { return inlay_session_mtp_logits(s, nullptr, 9, out.data()); }},
+      {"MTP to null", INLAY_ERROR_INVALID_ARGUMENT, "out_logits",
+       [&] { return inlay_session_mtp_logits(s, good.data(), 9, nullptr); }},
+      {"progress", INLAY_ERROR_INVALID_ARGUMENT, "out_progress",
+       [&] { return inlay_session_advance(s, 0, &uninitialised); }},
+      {"fork to null", INLAY_ERROR_INVALID_ARGUMENT, "out_session",
+       [&] { return inlay_session_fork(s, nullptr); }},
   };
   prefill(s, std::span(good).first(10), model.vocabulary());
   prefill(untouched.get(), std::span(good).first(10), model.vocabulary());
@@ -277,7 +327,8 @@ TEST_CASE("calls in the wrong order") {
       {"prefill", INLAY_ERROR_WRONG_STATE, "", [&] { return inlay_session_prefill(s, tokens, 3); }},
       {"step", INLAY_ERROR_WRONG_STATE, "", [&] { return inlay_session_step(s, 1); }},
       {"verify", INLAY_ERROR_WRONG_STATE, "", [&] { return inlay_session_verify(s, tokens, 3); }},
-      {"begin prefill", INLAY_ERROR_WRONG_STATE, "", [&] { return inlay_session_begin_prefill(s, tokens, 3); }},
+      {"begin prefill", INLAY_ERROR_WRONG_STATE, "",
+       [&] { return inlay_session_begin_prefill(s, tokens, 3); }},
       {"begin step", INLAY_ERROR_WRONG_STATE, "", [&] { return inlay_session_begin_step(s, 1); }},
       {"begin verify", INLAY_ERROR_WRONG_STATE, "", [&] { return inlay_session_begin_verify(s, tokens, 3); }},
       {"rewind", INLAY_ERROR_WRONG_STATE, "", [&] { return inlay_session_rewind(s, 0); }},
@@ -338,11 +389,17 @@ TEST_CASE("a session is busy in its own callbacks") {
     const int32_t token = 1;
     inlay_session* forked = nullptr;
     inlay_output output = INLAY_OUTPUT_INIT;
-    const inlay_status statuses[] = {
-        inlay_session_step(s, 1),          inlay_session_prefill(s, &token, 1), inlay_session_verify(s, &token, 1),
-        inlay_session_begin_step(s, 1),    inlay_session_commit(s, 0),          inlay_session_rewind(s, 0),
-        inlay_session_reset(s),            inlay_session_fork(s, &forked),      inlay_session_advance(s, 0, nullptr),
-        inlay_generator_next(generator, 0, &output), inlay_generator_prompt_tokens(generator, &token, 1)};
+    const inlay_status statuses[] = {inlay_session_step(s, 1),
+                                     inlay_session_prefill(s, &token, 1),
+                                     inlay_session_verify(s, &token, 1),
+                                     inlay_session_begin_step(s, 1),
+                                     inlay_session_commit(s, 0),
+                                     inlay_session_rewind(s, 0),
+                                     inlay_session_reset(s),
+                                     inlay_session_fork(s, &forked),
+                                     inlay_session_advance(s, 0, nullptr),
+                                     inlay_generator_next(generator, 0, &output),
+                                     inlay_generator_prompt_tokens(generator, &token, 1)};
     for (const inlay_status status : statuses) CHECK(status == INLAY_ERROR_BUSY);
     ++calls;
     *out_count = 0;
@@ -400,7 +457,8 @@ TEST_CASE("children keep their parents") {
   model.reset();
   step(session.get(), 1, 256);
   int32_t token = -1;
-  CHECK(inlay_sampler_sample(sampler.get(), logits_of(session.get(), 0, 256).data(), nullptr, 0, 0, &token) == INLAY_OK);
+  CHECK(inlay_sampler_sample(sampler.get(), logits_of(session.get(), 0, 256).data(), nullptr, 0, 0, &token) ==
+        INLAY_OK);
   size_t count = 0;
   CHECK(inlay_tokenizer_encode(tokenizer.get(), "abc", 3, 0, nullptr, 0, &count) == INLAY_OK);
   CHECK(count == 3);
@@ -428,7 +486,8 @@ TEST_CASE("messages are cut to their buffer") {
   CHECK(buffer[4] == 'x');
   CHECK(inlay_runtime_message(model.runtime(), nullptr, 0) == std::string("source is null").size());
   CHECK(inlay_runtime_message(model.runtime(), nullptr, 9) == 0);
-  CHECK(inlay_runtime_message(model.runtime(), buffer, sizeof buffer) == std::string("source is null").size());
+  CHECK(inlay_runtime_message(model.runtime(), buffer, sizeof buffer) ==
+        std::string("source is null").size());
   CHECK(std::string(buffer) == "source is null");
 }
 

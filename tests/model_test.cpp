@@ -93,13 +93,16 @@ TEST_CASE("a tensor of another shape is named") {
         GgufParts::Tensor& tensor = parts.tensors[i];
         if (change == 0) {  // twice the rows
           tensor.bytes += tensor.bytes;
-          tensor.dimensions.size() == 1 ? tensor.dimensions.push_back(2) : void(tensor.dimensions.back() *= 2);
+          tensor.dimensions.size() == 1 ? tensor.dimensions.push_back(2)
+                                        : void(tensor.dimensions.back() *= 2);
         } else if (change == 1) {  // a row for each pair of rows, twice as long
           if (tensor.dimensions.size() < 2 || tensor.dimensions[1] % 2 != 0) continue;
           tensor.dimensions[0] *= 2;
           tensor.dimensions[1] /= 2;
         } else {  // half of it
-          if (tensor.dimensions.back() % 2 != 0 || (tensor.dimensions.size() == 1 && tensor.type != TensorType::F32)) continue;
+          if (tensor.dimensions.back() % 2 != 0 ||
+              (tensor.dimensions.size() == 1 && tensor.type != TensorType::F32))
+            continue;
           tensor.dimensions.back() /= 2;
           tensor.bytes.resize(tensor.bytes.size() / 2);
         }
@@ -107,7 +110,8 @@ TEST_CASE("a tensor of another shape is named") {
         const inlay_status status = create(parts.build(), &words);
         CHECK(status == INLAY_ERROR_CORRUPT_FILE);
         // The embedding's rows are the vocabulary's size: it is the head that differs then, or the tokenizer.
-        if (name != "token_embd.weight") CHECK(words.find("tensor " + name + " has shape") != std::string::npos);
+        if (name != "token_embd.weight")
+          CHECK(words.find("tensor " + name + " has shape") != std::string::npos);
       }
     }
   }
@@ -157,7 +161,8 @@ TEST_CASE("another architecture is refused by its name") {
   CHECK(create(parts.build(), &words) == INLAY_ERROR_UNSUPPORTED);
   CHECK(words.find("\"llama\"") != std::string::npos);
   CHECK(words.find("\"qwen35\"") != std::string::npos);
-  std::erase_if(parts.values, [](const GgufParts::Value& value) { return value.key == "general.architecture"; });
+  std::erase_if(parts.values,
+                [](const GgufParts::Value& value) { return value.key == "general.architecture"; });
   CHECK(create(parts.build(), &words) == INLAY_ERROR_UNSUPPORTED);
 }
 

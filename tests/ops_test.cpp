@@ -106,17 +106,21 @@ TEST_CASE("norms") {
     for (const float value : x) squares += double{value} * value;
     std::vector<double> expected(n);
     for (uint32_t i = 0; i < n; ++i) expected[i] = x[i] / std::sqrt(squares / n + 1e-6) * weight[i];
-    check([&](const Ops& ops) {
-      std::vector<float> out(n);
-      ops.rms_norm(x.data(), weight.data(), n, 1e-6f, out.data());
-      return out;
-    }, expected);
+    check(
+        [&](const Ops& ops) {
+          std::vector<float> out(n);
+          ops.rms_norm(x.data(), weight.data(), n, 1e-6f, out.data());
+          return out;
+        },
+        expected);
     for (uint32_t i = 0; i < n; ++i) expected[i] = x[i] * 0.25 / std::sqrt(squares + 1e-6);
-    check([&](const Ops& ops) {
-      std::vector<float> out = x;
-      ops.l2_norm(out.data(), n, 1e-6f, 0.25f);
-      return out;
-    }, expected);
+    check(
+        [&](const Ops& ops) {
+          std::vector<float> out = x;
+          ops.l2_norm(out.data(), n, 1e-6f, 0.25f);
+          return out;
+        },
+        expected);
   }
 }
 
@@ -126,7 +130,7 @@ TEST_CASE("element by element") {
   std::vector<float> x = random_floats(random, n, 30);
   const std::vector<float> y = random_floats(random, n, 3);
   x[0] = 0;
-  x[1] = 120;   // beyond what exp has a float for
+  x[1] = 120;  // beyond what exp has a float for
   x[2] = -120;
   std::vector<double> sum(n), silu(n), gated(n);
   for (uint32_t i = 0; i < n; ++i) {
@@ -134,21 +138,27 @@ TEST_CASE("element by element") {
     silu[i] = x[i] * sigmoid(x[i]) * y[i];
     gated[i] = y[i] * sigmoid(x[i]);
   }
-  check([&](const Ops& ops) {
-    std::vector<float> out = x;
-    ops.add(out.data(), y.data(), n);
-    return out;
-  }, sum);
-  check([&](const Ops& ops) {
-    std::vector<float> out(n);
-    ops.silu_multiply(x.data(), y.data(), n, out.data());
-    return out;
-  }, silu);
-  check([&](const Ops& ops) {
-    std::vector<float> out = y;
-    ops.sigmoid_multiply(out.data(), x.data(), n);
-    return out;
-  }, gated);
+  check(
+      [&](const Ops& ops) {
+        std::vector<float> out = x;
+        ops.add(out.data(), y.data(), n);
+        return out;
+      },
+      sum);
+  check(
+      [&](const Ops& ops) {
+        std::vector<float> out(n);
+        ops.silu_multiply(x.data(), y.data(), n, out.data());
+        return out;
+      },
+      silu);
+  check(
+      [&](const Ops& ops) {
+        std::vector<float> out = y;
+        ops.sigmoid_multiply(out.data(), x.data(), n);
+        return out;
+      },
+      gated);
 }
 
 TEST_CASE("the causal convolution") {
@@ -162,14 +172,17 @@ TEST_CASE("the causal convolution") {
       for (uint32_t t = kernel - present; t < kernel; ++t) columns[t] = inputs.data() + t * n;
       std::vector<double> expected(n);
       for (uint32_t i = 0; i < n; ++i) {
-        for (uint32_t t = kernel - present; t < kernel; ++t) expected[i] += double{taps[t * stride + i]} * columns[t][i];
+        for (uint32_t t = kernel - present; t < kernel; ++t)
+          expected[i] += double{taps[t * stride + i]} * columns[t][i];
         expected[i] *= sigmoid(expected[i]);
       }
-      check([&](const Ops& ops) {
-        std::vector<float> out(n);
-        ops.conv_silu(columns.data(), taps.data(), stride, kernel, n, out.data());
-        return out;
-      }, expected);
+      check(
+          [&](const Ops& ops) {
+            std::vector<float> out(n);
+            ops.conv_silu(columns.data(), taps.data(), stride, kernel, n, out.data());
+            return out;
+          },
+          expected);
     }
   }
 }
@@ -177,8 +190,10 @@ TEST_CASE("the causal convolution") {
 TEST_CASE("the gated delta rule") {
   Random random(4);
   for (const uint32_t n : {16u, 64u, 128u, 256u}) {
-    const std::vector<float> state = random_floats(random, n * kDeltaTile), key = random_floats(random, n, 0.2f);
-    const std::vector<float> query = random_floats(random, n, 0.2f), value = random_floats(random, kDeltaTile);
+    const std::vector<float> state = random_floats(random, n * kDeltaTile),
+                             key = random_floats(random, n, 0.2f);
+    const std::vector<float> query = random_floats(random, n, 0.2f),
+                             value = random_floats(random, kDeltaTile);
     const double beta = 0.7f, decay = 0.9f;
     std::vector<double> expected_state(state.size()), expected_out(kDeltaTile);
     for (uint32_t v = 0; v < kDeltaTile; ++v) {
@@ -192,24 +207,30 @@ TEST_CASE("the gated delta rule") {
     }
     for (const bool in_place : {false, true}) {
       std::vector<float> out(kDeltaTile);
-      check([&](const Ops& ops) {
-        std::vector<float> from = state, to(state.size());
-        const DeltaToken token{query.data(), key.data(), value.data(), 0.7f, 0.9f, out.data()};
-        ops.delta_step(from.data(), in_place ? from.data() : to.data(), n, token);
-        return in_place ? from : to;
-      }, expected_state);
-      check([&](const Ops& ops) {
-        const DeltaToken token{query.data(), key.data(), value.data(), 0.7f, 0.9f, out.data()};
-        ops.delta_step(state.data(), nullptr, n, token);
-        return out;
-      }, expected_out);
+      check(
+          [&](const Ops& ops) {
+            std::vector<float> from = state, to(state.size());
+            const DeltaToken token{query.data(), key.data(), value.data(), 0.7f, 0.9f, out.data()};
+            ops.delta_step(from.data(), in_place ? from.data() : to.data(), n, token);
+            return in_place ? from : to;
+          },
+          expected_state);
+      check(
+          [&](const Ops& ops) {
+            const DeltaToken token{query.data(), key.data(), value.data(), 0.7f, 0.9f, out.data()};
+            ops.delta_step(state.data(), nullptr, n, token);
+            return out;
+          },
+          expected_out);
       // A replay, which wants no output, leaves the same state.
-      check([&](const Ops& ops) {
-        std::vector<float> to(state.size());
-        const DeltaToken token{nullptr, key.data(), value.data(), 0.7f, 0.9f, nullptr};
-        ops.delta_step(state.data(), to.data(), n, token);
-        return to;
-      }, expected_state);
+      check(
+          [&](const Ops& ops) {
+            std::vector<float> to(state.size());
+            const DeltaToken token{nullptr, key.data(), value.data(), 0.7f, 0.9f, nullptr};
+            ops.delta_step(state.data(), to.data(), n, token);
+            return to;
+          },
+          expected_state);
     }
   }
 }
@@ -218,18 +239,21 @@ TEST_CASE("rotary embedding") {
   Random random(5);
   for (const uint32_t length : {2u, 10u, 64u}) {
     const std::vector<float> x = random_floats(random, 64);
-    const std::vector<float> cosine = random_floats(random, length / 2), sine = random_floats(random, length / 2);
+    const std::vector<float> cosine = random_floats(random, length / 2),
+                             sine = random_floats(random, length / 2);
     std::vector<double> expected(x.begin(), x.end());
     for (uint32_t i = 0; i < length / 2; ++i) {
       const double a = x[i], b = x[i + length / 2];
       expected[i] = a * cosine[i] - b * sine[i];
       expected[i + length / 2] = b * cosine[i] + a * sine[i];
     }
-    check([&](const Ops& ops) {
-      std::vector<float> out = x;
-      ops.rope(out.data(), cosine.data(), sine.data(), length);
-      return out;
-    }, expected);
+    check(
+        [&](const Ops& ops) {
+          std::vector<float> out = x;
+          ops.rope(out.data(), cosine.data(), sine.data(), length);
+          return out;
+        },
+        expected);
   }
 }
 
@@ -319,7 +343,8 @@ TEST_CASE("attention over any number of keys, in one run or more") {
         std::vector<std::vector<float>> k(count, std::vector<float>(n)), v = k;
         for (uint32_t i = 0; i < count; ++i) {
           kBaselineOps.kv_store(type, random_floats(random, n, 2).data(), n, keys.data() + size_t{i} * bytes);
-          kBaselineOps.kv_store(type, random_floats(random, n, 2).data(), n, values.data() + size_t{i} * bytes);
+          kBaselineOps.kv_store(type, random_floats(random, n, 2).data(), n,
+                                values.data() + size_t{i} * bytes);
           kBaselineOps.kv_load(type, keys.data() + size_t{i} * bytes, n, k[i].data());
           kBaselineOps.kv_load(type, values.data() + size_t{i} * bytes, n, v[i].data());
         }
@@ -328,11 +353,13 @@ TEST_CASE("attention over any number of keys, in one run or more") {
         for (uint32_t i = 0; i < count; ++i) {
           for (uint32_t j = 0; j < n; ++j) scores[i] += 0.125 * query[j] * k[i][j];
         }
-        check([&](const Ops& ops) {
-          std::vector<float> out(count);
-          ops.attention_scores(type, query.data(), keys.data(), bytes, n, count, 0.125f, out.data());
-          return out;
-        }, scores);
+        check(
+            [&](const Ops& ops) {
+              std::vector<float> out(count);
+              ops.attention_scores(type, query.data(), keys.data(), bytes, n, count, 0.125f, out.data());
+              return out;
+            },
+            scores);
         const double maximum = *std::max_element(scores.begin(), scores.end());
         for (uint32_t i = 0; i < count; ++i) {
           sum += std::exp(scores[i] - maximum);
@@ -341,27 +368,30 @@ TEST_CASE("attention over any number of keys, in one run or more") {
         for (double& value : expected) value /= sum;
         for (const uint32_t cut : {0u, count / 2, count - 1}) {
           // Keys before the cut are one run, in two pieces, and those behind it another.
-          check([&](const Ops& ops) {
-            std::vector<AttentionPartial> partials;
-            std::vector<float> outs, weights(count), out(n);
-            for (const auto& [begin, end] : {std::pair{0u, cut}, std::pair{cut, count}}) {
-              if (begin == end) continue;
-              AttentionPartial partial{-INFINITY, 0};
-              std::vector<float> run(n);
-              const uint32_t middle = (begin + end) / 2;
-              for (const auto& [from, to] : {std::pair{begin, middle}, std::pair{middle, end}}) {
-                if (from == to) continue;
-                ops.attention_scores(type, query.data(), keys.data() + size_t{from} * bytes, bytes, n, to - from,
-                                     0.125f, weights.data());
-                ops.attention_values(type, weights.data(), values.data() + size_t{from} * bytes, bytes, n, to - from,
-                                     &partial, run.data());
-              }
-              partials.push_back(partial);
-              outs.insert(outs.end(), run.begin(), run.end());
-            }
-            ops.attention_combine(partials.data(), outs.data(), static_cast<uint32_t>(partials.size()), n, out.data());
-            return out;
-          }, expected, 2e-5);
+          check(
+              [&](const Ops& ops) {
+                std::vector<AttentionPartial> partials;
+                std::vector<float> outs, weights(count), out(n);
+                for (const auto& [begin, end] : {std::pair{0u, cut}, std::pair{cut, count}}) {
+                  if (begin == end) continue;
+                  AttentionPartial partial{-INFINITY, 0};
+                  std::vector<float> run(n);
+                  const uint32_t middle = (begin + end) / 2;
+                  for (const auto& [from, to] : {std::pair{begin, middle}, std::pair{middle, end}}) {
+                    if (from == to) continue;
+                    ops.attention_scores(type, query.data(), keys.data() + size_t{from} * bytes, bytes, n,
+                                         to - from, 0.125f, weights.data());
+                    ops.attention_values(type, weights.data(), values.data() + size_t{from} * bytes, bytes, n,
+                                         to - from, &partial, run.data());
+                  }
+                  partials.push_back(partial);
+                  outs.insert(outs.end(), run.begin(), run.end());
+                }
+                ops.attention_combine(partials.data(), outs.data(), static_cast<uint32_t>(partials.size()), n,
+                                      out.data());
+                return out;
+              },
+              expected, 2e-5);
         }
       }
     }
@@ -377,10 +407,12 @@ TEST_CASE("the likeliest token is the lowest of the largest") {
     if (likeliest + 1 < n) logits[likeliest + 1 + random.below(n - likeliest - 1)] = 9;
     double sum = 0;
     for (const float logit : logits) sum += std::exp(double{logit} - 9);
-    check([&](const Ops& ops) {
-      float probability = 0;
-      CHECK(ops.argmax(logits.data(), n, &probability) == static_cast<int32_t>(likeliest));
-      return std::vector<float>{probability};
-    }, {1 / sum});
+    check(
+        [&](const Ops& ops) {
+          float probability = 0;
+          CHECK(ops.argmax(logits.data(), n, &probability) == static_cast<int32_t>(likeliest));
+          return std::vector<float>{probability};
+        },
+        {1 / sum});
   }
 }

@@ -9,8 +9,9 @@
 
 using namespace inlay::test;
 
-// Every create and open with each of its allocations failing in turn: a clean status, nothing held, and the same
-// call then succeeds. Once with the host's allocator, once with the C library's, which the C++ library takes from.
+// Every create and open with each of its allocations failing in turn: a clean status, nothing held, and the
+// same call then succeeds. Once with the host's allocator, once with the C library's, which the C++ library
+// takes from.
 
 namespace {
 
@@ -87,8 +88,8 @@ const Creation kCreations[] = {
        // Not in NFC, in a long word: the two things that take memory.
        static const std::string text = std::string(1000, 'a') + "e\xCC\x81";
        size_t count = 0;
-       return inlay_tokenizer_encode(inlay_model_tokenizer(parents.model), text.data(), text.size(), 0, nullptr, 0,
-                                     &count);
+       return inlay_tokenizer_encode(inlay_model_tokenizer(parents.model), text.data(), text.size(), 0,
+                                     nullptr, 0, &count);
      }},
     {"session",
      [](const Parents& parents) {
@@ -129,8 +130,9 @@ const Creation kCreations[] = {
 };
 
 /// Calls `attempt` with each allocation failing in turn until none does; how many there were.
-uint64_t fail_each(const char* name, const std::function<void(uint64_t)>& fail_at, const std::function<bool()>& failed,
-                   const std::function<inlay_status()>& attempt, const std::function<void()>& check) {
+uint64_t fail_each(const char* name, const std::function<void(uint64_t)>& fail_at,
+                   const std::function<bool()>& failed, const std::function<inlay_status()>& attempt,
+                   const std::function<void()>& check) {
   CAPTURE(name);
   REQUIRE(attempt() == INLAY_OK);
   for (uint64_t call = 1; call < 100000; ++call) {
@@ -169,8 +171,8 @@ TEST_CASE("every allocation of the host's allocator fails once") {
     const uint64_t blocks = allocator.live_blocks(), bytes = allocator.live_bytes();
     for (const Creation& creation : kCreations) {
       const uint64_t calls = fail_each(
-          creation.name, [&](uint64_t call) { allocator.fail_at(call); }, [&] { return allocator.has_failed(); },
-          [&] { return creation.run(parents); },
+          creation.name, [&](uint64_t call) { allocator.fail_at(call); },
+          [&] { return allocator.has_failed(); }, [&] { return creation.run(parents); },
           [&] {
             REQUIRE(allocator.live_blocks() == blocks);
             REQUIRE(allocator.live_bytes() == bytes);
@@ -186,7 +188,8 @@ TEST_CASE("every allocation of the C library fails once") {
   if (!fail_allocation(0)) return;  // a sanitizer has malloc: the release build does this
   const OpenModel model(own_data("blocks32.gguf"), {.threads = 2});
   const Handle<inlay_session> session = feed(model.session(session_params(300, true)));
-  const Parents parents{INLAY_ALLOCATOR_INIT, nullptr, model.runtime(), model.file(), model.get(), session.get()};
+  const Parents parents{INLAY_ALLOCATOR_INIT, nullptr,     model.runtime(),
+                        model.file(),         model.get(), session.get()};
   const uint64_t bytes = memory_of(model.runtime());
   for (const Creation& creation : kCreations) {
     const uint64_t calls = fail_each(

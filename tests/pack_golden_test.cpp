@@ -31,7 +31,8 @@ Result run(const std::filesystem::path& path, const std::vector<int32_t>& tokens
   const Handle<inlay_session> session = model.session(session_params(256, true, INLAY_KV_DEFAULT));
   Result result;
   result.mtp.resize((tokens.size() - 1) * vocabulary);
-  REQUIRE(inlay_session_mtp_logits(session.get(), tokens.data(), tokens.size(), result.mtp.data()) == INLAY_OK);
+  REQUIRE(inlay_session_mtp_logits(session.get(), tokens.data(), tokens.size(), result.mtp.data()) ==
+          INLAY_OK);
   for (size_t i = 0; i < tokens.size(); ++i) {
     REQUIRE(inlay_session_reset(session.get()) == INLAY_OK);
     const Logits row = prefill(session.get(), std::span(tokens).first(i + 1), vocabulary);
@@ -72,7 +73,8 @@ TEST_CASE("checkpoints in every published form") {
     CHECK(nmse(result.prompts, reference) <= form.bound);
     CHECK(nmse(result.steps, reference) <= form.bound);
     if (std::string(form.name) != "bf16") continue;
-    CHECK(nmse(result.mtp, Safetensors(checkpoint / "golden-mtp.safetensors").f32("mtp_logits")) <= form.bound);
+    CHECK(nmse(result.mtp, Safetensors(checkpoint / "golden-mtp.safetensors").f32("mtp_logits")) <=
+          form.bound);
     const Result converted = run(pack(checkpoint / "converted.gguf", folder.file("converted.inlay")), tokens);
     CHECK(same_bits(result.prompts, converted.prompts));
     CHECK(same_bits(result.steps, converted.steps));

@@ -88,10 +88,10 @@ TEST_CASE("pack: the tokenizer lies ready, and the plan is what is taken") {
   const std::string text = "Welcome, traveller! What'll it be? <|im_end|>\n";
   std::vector<int32_t> ours(200), theirs(200);
   size_t our_count = 0, their_count = 0;
-  REQUIRE(inlay_tokenizer_encode(inlay_model_tokenizer(made), text.data(), text.size(), 1, ours.data(), ours.size(),
-                                 &our_count) == INLAY_OK);
-  REQUIRE(inlay_tokenizer_encode(inlay_model_tokenizer(of_file.get()), text.data(), text.size(), 1, theirs.data(),
-                                 theirs.size(), &their_count) == INLAY_OK);
+  REQUIRE(inlay_tokenizer_encode(inlay_model_tokenizer(made), text.data(), text.size(), 1, ours.data(),
+                                 ours.size(), &our_count) == INLAY_OK);
+  REQUIRE(inlay_tokenizer_encode(inlay_model_tokenizer(of_file.get()), text.data(), text.size(), 1,
+                                 theirs.data(), theirs.size(), &their_count) == INLAY_OK);
   CHECK(our_count == their_count);
   CHECK(ours == theirs);
   inlay_model_info info = INLAY_MODEL_INFO_INIT;
@@ -156,7 +156,8 @@ TEST_CASE("pack: wrong wishes are refused with words") {
   CHECK(inlay_pack(runtime.get(), model.c_str(), nullptr, nullptr) == INLAY_ERROR_INVALID_ARGUMENT);
   CHECK(inlay_pack(runtime.get(), "/there/is/none.gguf", out.c_str(), nullptr) == INLAY_ERROR_IO);
   CHECK(inlay_pack(runtime.get(), model.c_str(), folder.path().string().c_str(), nullptr) == INLAY_ERROR_IO);
-  CHECK(inlay_pack(runtime.get(), model.c_str(), (folder.file("no") + "/o.inlay").c_str(), nullptr) == INLAY_ERROR_IO);
+  CHECK(inlay_pack(runtime.get(), model.c_str(), (folder.file("no") + "/o.inlay").c_str(), nullptr) ==
+        INLAY_ERROR_IO);
   CHECK(inlay_pack(runtime.get(), folder.path().string().c_str(), out.c_str(), nullptr) == INLAY_ERROR_IO);
   CHECK(message_of(runtime.get()).find("config.json") != std::string::npos);
   inlay_pack_params params = INLAY_PACK_PARAMS_INIT;

@@ -121,7 +121,8 @@ TEST_CASE("a limit of exactly the plan suffices, one byte less is an error that 
       const Handle<inlay_runtime> runtime = make_runtime({.memory_limit = opened + model_bytes - missing});
       const Handle<inlay_file> file = open_file(runtime.get(), path);
       inlay_model* model = nullptr;
-      CHECK(inlay_model_create(file.get(), nullptr, &model) == (missing == 0 ? INLAY_OK : INLAY_ERROR_MEMORY_LIMIT));
+      CHECK(inlay_model_create(file.get(), nullptr, &model) ==
+            (missing == 0 ? INLAY_OK : INLAY_ERROR_MEMORY_LIMIT));
       CHECK((model == nullptr) == (missing == 1));
       if (missing == 1) {
         CHECK(message_of(runtime.get()).find("memory limit") != std::string::npos);
@@ -212,7 +213,8 @@ TEST_CASE("arenas of the host's, exactly as planned, give the same bits whatever
       CHECK(same_bits(prefill(session.get(), tokens, model.vocabulary()),
                       prefill(plain.get(), tokens, model.vocabulary())));
       for (int32_t token = 0; token < 20; ++token) {
-        CHECK(same_bits(step(session.get(), token, model.vocabulary()), step(plain.get(), token, model.vocabulary())));
+        CHECK(same_bits(step(session.get(), token, model.vocabulary()),
+                        step(plain.get(), token, model.vocabulary())));
       }
     }
     for (uint64_t i = 0; i < 64; ++i) {
@@ -228,7 +230,8 @@ TEST_CASE("arenas that are too small or not aligned are refused") {
   const inlay_memory_plan plan = plan_of(model.file(), params);
   const Arena state = make_arena(plan.session_host + 64), scratch = make_arena(plan.scratch_host + 64);
   const uint64_t before = memory_of(model.runtime());
-  const auto attempt = [&](uint64_t state_at, uint64_t state_bytes, uint64_t scratch_at, uint64_t scratch_bytes) {
+  const auto attempt = [&](uint64_t state_at, uint64_t state_bytes, uint64_t scratch_at,
+                           uint64_t scratch_bytes) {
     inlay_session_params wish = params;
     wish.state_arena = state.get() + state_at;
     wish.state_arena_bytes = state_bytes;

@@ -132,6 +132,5 @@ TEST_CASE("a runtime is used by many threads at once") {
 }
 
 TEST_CASE("the version is the header's") {
-  CHECK(inlay_version() ==
-        (INLAY_VERSION_MAJOR << 16 | INLAY_VERSION_MINOR << 8 | INLAY_VERSION_PATCH));
+  CHECK(inlay_version() == (INLAY_VERSION_MAJOR << 16 | INLAY_VERSION_MINOR << 8 | INLAY_VERSION_PATCH));
 }

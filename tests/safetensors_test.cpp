@@ -111,8 +111,9 @@ TEST_CASE("safetensors: headers that contradict themselves are refused") {
 }
 
 TEST_CASE("json: values of every kind") {
-  const JsonDocument json(R"( {"a":[1,-2,3.5,"x\u00e9\"",true,null,{}],"b":{"c":18446744073709551615},"a":7} )", "test",
-                          std::pmr::get_default_resource());
+  const JsonDocument json(
+      R"( {"a":[1,-2,3.5,"x\u00e9\"",true,null,{}],"b":{"c":18446744073709551615},"a":7} )", "test",
+      std::pmr::get_default_resource());
   const auto root = json.root();
   CHECK(root["a"].unsigned_integer() == uint64_t{7});
   const auto list = root.first();
@@ -132,7 +133,8 @@ TEST_CASE("json: values of every kind") {
 }
 
 TEST_CASE("json: what is no JSON is refused") {
-  for (const char* text : {"", "{", "[1,]", "{\"a\"}", "nul", "1 2", "\"\\x\"", "\"\xFF\"", "[1e999]", "{\"a\":1,}"}) {
+  for (const char* text :
+       {"", "{", "[1,]", "{\"a\"}", "nul", "1 2", "\"\\x\"", "\"\xFF\"", "[1e999]", "{\"a\":1,}"}) {
     CAPTURE(std::string(text));
     CHECK(parse(text) == INLAY_ERROR_CORRUPT_FILE);
   }

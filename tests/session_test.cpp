@@ -133,7 +133,8 @@ TEST_CASE("sessions in turn do not disturb each other") {
   }
   CHECK(of_a == INLAY_OK);
   CHECK(of_b == INLAY_OK);
-  CHECK(same_bits(prefill(lone.get(), tokens, model.vocabulary()), logits_of(a.get(), 0, model.vocabulary())));
+  CHECK(
+      same_bits(prefill(lone.get(), tokens, model.vocabulary()), logits_of(a.get(), 0, model.vocabulary())));
 }
 
 TEST_CASE("sessions on several host threads give what each gives alone") {
@@ -171,7 +172,8 @@ TEST_CASE("budgets change nothing") {
         REQUIRE(status == INLAY_OK);
         REQUIRE(begin(plain.get(), feed, tokens) == INLAY_OK);
         REQUIRE(inlay_session_advance(plain.get(), INLAY_NO_BUDGET, nullptr) == INLAY_OK);
-        CHECK(same_bits(logits_of(session.get(), 0, model.vocabulary()), logits_of(plain.get(), 0, model.vocabulary())));
+        CHECK(same_bits(logits_of(session.get(), 0, model.vocabulary()),
+                        logits_of(plain.get(), 0, model.vocabulary())));
         if (feed != Feed::kVerify) continue;
         commit(session.get(), 4);
         commit(plain.get(), 4);
@@ -236,7 +238,8 @@ TEST_CASE("work cancelled at any slice is as if never begun") {
         // Prompts on: the kept tokens are whole chunks, so the rest is cut as it would have been.
         REQUIRE(same_bits(prefill(session.get(), std::span(tokens).subspan(kept), model.vocabulary()),
                           prefill(plain.get(), std::span(tokens).subspan(kept), model.vocabulary())));
-        REQUIRE(same_bits(step(session.get(), 1, model.vocabulary()), step(plain.get(), 1, model.vocabulary())));
+        REQUIRE(
+            same_bits(step(session.get(), 1, model.vocabulary()), step(plain.get(), 1, model.vocabulary())));
       }
       REQUIRE(status == INLAY_OK);
     }
@@ -286,7 +289,8 @@ TEST_CASE("contexts that cross pages and attention runs") {
     fed += rest.size();
     for (size_t i = 0; i < rest.size(); i += 3) {
       REQUIRE(inlay_session_reset(prompted.get()) == INLAY_OK);
-      const Logits wide = prefill(prompted.get(), std::span(tokens).first(length + i + 1), model.vocabulary());
+      const Logits wide =
+          prefill(prompted.get(), std::span(tokens).first(length + i + 1), model.vocabulary());
       CHECK(nmse(wide, rows[i]) < 1e-4);
     }
   }

@@ -41,7 +41,8 @@ inline void write_small_package(const std::string& path) {
   description.end_of_text = tokenizer.find("<|im_end|>");
   description.table_bytes = Tokenizer::bytes(counts);
   contents.tokenizer = description;
-  const auto add = [&](const char* name, TensorType type, std::array<uint64_t, 4> dimensions, uint32_t count) {
+  const auto add = [&](const char* name, TensorType type, std::array<uint64_t, 4> dimensions,
+                       uint32_t count) {
     StoredTensor tensor;
     tensor.name = name;
     tensor.type = type;

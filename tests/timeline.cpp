@@ -102,11 +102,13 @@ class Play {
 
   /// Work that goes some slices and is then given up.
   void cancel() {
-    const std::vector<int32_t> tokens = random_tokens(std::min<size_t>(room(), 1 + random_.below(INLAY_MAX_WIDTH)));
+    const std::vector<int32_t> tokens =
+        random_tokens(std::min<size_t>(room(), 1 + random_.below(INLAY_MAX_WIDTH)));
     if (tokens.empty()) return reset();
     const bool prompt = random_.below(2) == 0;
-    const inlay_status begun = prompt ? inlay_session_begin_prefill(session_.get(), tokens.data(), tokens.size())
-                                      : inlay_session_begin_verify(session_.get(), tokens.data(), tokens.size());
+    const inlay_status begun = prompt
+                                   ? inlay_session_begin_prefill(session_.get(), tokens.data(), tokens.size())
+                                   : inlay_session_begin_verify(session_.get(), tokens.data(), tokens.size());
     REQUIRE(begun == INLAY_OK);
     inlay_status status = INLAY_PENDING;
     for (uint32_t calls = random_.below(40); calls > 0 && status == INLAY_PENDING; --calls) {
@@ -168,7 +170,8 @@ void Timeline::feed(inlay_session* session) const {
   }
 }
 
-void check_widths(const OpenModel& model, const inlay_session_params& params, std::span<const size_t> prompts) {
+void check_widths(const OpenModel& model, const inlay_session_params& params,
+                  std::span<const size_t> prompts) {
   const Handle<inlay_session> stepping = model.session(params);
   const Handle<inlay_session> verifying = model.session(params);
   for (const size_t length : prompts) {

@@ -33,7 +33,8 @@ class Timeline {
 };
 
 /// Verifies of every width against steps, after a prompt of each of these lengths, bit for bit.
-void check_widths(const OpenModel& model, const inlay_session_params& params, std::span<const size_t> prompts);
+void check_widths(const OpenModel& model, const inlay_session_params& params,
+                  std::span<const size_t> prompts);
 
 /// A random play of prefill, step, verify, commit, rewind, reset, cancel and fork against plain replays.
 void check_random_play(const OpenModel& model, const inlay_session_params& params, uint64_t seed, int moves);

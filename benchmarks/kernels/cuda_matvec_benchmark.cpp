@@ -173,7 +173,8 @@ void bench_type(const MatvecDevice& device, cudaStream_t stream, const Buffers& 
     std::printf("%-7s %6u x %-5u%s %6.1f MB:", std::string(inlay::traits(type).name).c_str(), shape.rows,
                 shape.columns, paired ? " x2" : "   ", static_cast<double>(each) * 1e-6);
     for (const uint32_t rows : {1u, 2u, 4u, 8u}) {
-      const double us = time_launches(device, stream, launches, rows, 0, 7) / static_cast<double>(launches.size());
+      const double us =
+          time_launches(device, stream, launches, rows, 0, 7) / static_cast<double>(launches.size());
       std::printf("  %7.2f us %5.0f GB/s", us, static_cast<double>(each) / us * 1e-3);
     }
     std::printf("\n");
@@ -205,7 +206,8 @@ void bench_chain(const MatvecDevice& device, cudaStream_t stream, const Buffers&
       matrices += 4;
     }
     add({make_matrix(TensorType::Q4_K, 5120, 6144)}, Epilogue::kAdd);
-    add({make_matrix(TensorType::Q4_K, 17408, 5120), make_matrix(TensorType::Q4_K, 17408, 5120)}, Epilogue::kSwiGlu);
+    add({make_matrix(TensorType::Q4_K, 17408, 5120), make_matrix(TensorType::Q4_K, 17408, 5120)},
+        Epilogue::kSwiGlu);
     add({make_matrix(better, 5120, 17408)}, Epilogue::kAdd);
     matrices += 4;
   }
@@ -220,7 +222,8 @@ void bench_chain(const MatvecDevice& device, cudaStream_t stream, const Buffers&
       const double us = time_launches(device, stream, launches, rows, prefetch, 9);
       if (rows == 1) first = us;
       std::printf("  prefetch %2u MB, width %u: %8.1f us  %5.0f GB/s  %.3f of width 1\n",
-                  static_cast<uint32_t>(prefetch >> 20), rows, us, static_cast<double>(bytes) / us * 1e-3, us / first);
+                  static_cast<uint32_t>(prefetch >> 20), rows, us, static_cast<double>(bytes) / us * 1e-3,
+                  us / first);
     }
   }
 }
@@ -237,7 +240,8 @@ int main(int argc, char** argv) {
   const size_t hidden = kMatvecMaxRows * size_t{17408};
   CHECK_CUDA(cudaMalloc(reinterpret_cast<void**>(&buffers.activations), hidden * sizeof(__half)));
   CHECK_CUDA(cudaMalloc(reinterpret_cast<void**>(&buffers.hidden), hidden * sizeof(__half)));
-  CHECK_CUDA(cudaMalloc(reinterpret_cast<void**>(&buffers.out), kMatvecMaxRows * size_t{260000} * sizeof(float)));
+  CHECK_CUDA(
+      cudaMalloc(reinterpret_cast<void**>(&buffers.out), kMatvecMaxRows * size_t{260000} * sizeof(float)));
   std::vector<float> x(hidden);
   std::mt19937 random(1);
   std::normal_distribution<float> normal;
@@ -252,21 +256,26 @@ int main(int argc, char** argv) {
   CHECK_CUDA(cudaMemset(streamed, 0x5A, streamed_bytes));
   {
     Timed timed(stream, [&] { CHECK_CUDA(read_memory(streamed, streamed_bytes, buffers.out, stream)); });
-    std::printf("plain read: %.0f GB/s\n", static_cast<double>(streamed_bytes) / timed.microseconds(9) * 1e-3);
+    std::printf("plain read: %.0f GB/s\n",
+                static_cast<double>(streamed_bytes) / timed.microseconds(9) * 1e-3);
   }
   CHECK_CUDA(cudaFree(streamed));
 
   if (argc > 2 && what != "profile") device.shared_bytes = static_cast<uint32_t>(std::atoi(argv[2]));
   if (what == "q4") {
     bench_type(device, stream, buffers, TensorType::Q4_K,
-               {{17408, 5120, Epilogue::kSwiGlu}, {5120, 17408, Epilogue::kAdd}, {5120, 6144, Epilogue::kAdd}, {1024, 5120, Epilogue::kStore},
+               {{17408, 5120, Epilogue::kSwiGlu},
+                {5120, 17408, Epilogue::kAdd},
+                {5120, 6144, Epilogue::kAdd},
+                {1024, 5120, Epilogue::kStore},
                 {248320, 5120, Epilogue::kStore}});
     return 0;
   }
   if (what == "profile") {
     for (const TensorType type : {TensorType::Q4_K, TensorType::Q6_K}) {
       for (const uint32_t rows : {1u, 8u}) {
-        MatvecLaunch launch = make_launch({make_matrix(type, 17408, 5120), make_matrix(type, 17408, 5120)}, Epilogue::kSwiGlu, buffers);
+        MatvecLaunch launch = make_launch({make_matrix(type, 17408, 5120), make_matrix(type, 17408, 5120)},
+                                          Epilogue::kSwiGlu, buffers);
         launch.rows = rows;
         CHECK_CUDA(matvec(device, launch, stream));
       }
@@ -277,11 +286,17 @@ int main(int argc, char** argv) {
   if (what != "chain") {
     const Shape down = {5120, 17408, Epilogue::kAdd}, gate_up = {17408, 5120, Epilogue::kSwiGlu};
     bench_type(device, stream, buffers, TensorType::Q4_K,
-               {gate_up, down, {10240, 5120, Epilogue::kStore}, {6144, 5120, Epilogue::kStore},
-                {5120, 6144, Epilogue::kAdd}, {12288, 5120, Epilogue::kStore}, {1024, 5120, Epilogue::kStore},
+               {gate_up,
+                down,
+                {10240, 5120, Epilogue::kStore},
+                {6144, 5120, Epilogue::kStore},
+                {5120, 6144, Epilogue::kAdd},
+                {12288, 5120, Epilogue::kStore},
+                {1024, 5120, Epilogue::kStore},
                 {248320, 5120, Epilogue::kStore}});
 #define INLAY_BENCH(name, number, elements, bytes) \
-  if (TensorType::name != TensorType::Q4_K) bench_type(device, stream, buffers, TensorType::name, {gate_up, down});
+  if (TensorType::name != TensorType::Q4_K)        \
+    bench_type(device, stream, buffers, TensorType::name, {gate_up, down});
     INLAY_FOR_EACH_TENSOR_TYPE(INLAY_BENCH)
 #undef INLAY_BENCH
   }

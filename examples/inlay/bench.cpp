@@ -12,7 +12,8 @@ using Clock = std::chrono::steady_clock;
 
 /// Bytes of weights that one step reads: all but the embedding (one row of it, unless it is the head too) and
 /// the MTP block.
-uint64_t step_bytes(const inlay_file* file, const inlay_memory_plan& plan, uint64_t kv_tokens, uint64_t context) {
+uint64_t step_bytes(const inlay_file* file, const inlay_memory_plan& plan, uint64_t kv_tokens,
+                    uint64_t context) {
   const inlay_model_info info = info_of(file);
   const std::string mtp = "blk." + std::to_string(info.layers) + ".";
   uint64_t bytes = 0;
@@ -41,7 +42,8 @@ struct Spread {
 Spread spread_of(std::vector<double> values) {
   if (values.empty()) return {};
   std::sort(values.begin(), values.end());
-  return {values[values.size() / 2], values[std::min(values.size() - 1, values.size() * 99 / 100)], values.back()};
+  return {values[values.size() / 2], values[std::min(values.size() - 1, values.size() * 99 / 100)],
+          values.back()};
 }
 
 std::vector<int32_t> random_tokens(size_t count, uint32_t vocabulary) {
@@ -94,9 +96,10 @@ Decode decode(inlay_runtime* runtime, inlay_session* session, inlay_generator_pa
 }  // namespace
 
 int run_bench(int count, char** words) {
-  const Options options(
-      count, words,
-      common_options({"--prefill", "--decode", "--depth", "--draft", "--draft-p-min", "--sessions", "--repeat"}), {"--json"});
+  const Options options(count, words,
+                        common_options({"--prefill", "--decode", "--depth", "--draft", "--draft-p-min",
+                                        "--sessions", "--repeat"}),
+                        {"--json"});
   const uint64_t prefill = options.number("--prefill", 256);
   const uint64_t count_decoded = std::max<uint64_t>(options.number("--decode", 64), 1);
   const uint64_t depth = options.number("--depth", 0);
@@ -113,14 +116,16 @@ int run_bench(int count, char** words) {
   inlay_session_params params = session_params(options);
   params.mtp = read_draft(options, &generator_params) ? 1 : 0;
   if (params.context_length == 0) {
-    params.context_length = static_cast<uint32_t>(std::max(prefill, std::max<uint64_t>(depth, 16) + count_decoded) + 16);
+    params.context_length =
+        static_cast<uint32_t>(std::max(prefill, std::max<uint64_t>(depth, 16) + count_decoded) + 16);
   }
   inlay_memory_plan plan = INLAY_MEMORY_PLAN_INIT;
   check(inlay_file_plan(file.get(), &params, &plan), runtime.get(), "cannot plan");
   const Session session = make_session(runtime.get(), model.get(), params);
 
   double bandwidth = 0;
-  check(inlay_runtime_measure_bandwidth(runtime.get(), &bandwidth), runtime.get(), "measuring the read bandwidth");
+  check(inlay_runtime_measure_bandwidth(runtime.get(), &bandwidth), runtime.get(),
+        "measuring the read bandwidth");
   bandwidth /= 1e9;
   std::vector<double> prompt_speeds;
   if (prefill > 0) {
@@ -142,7 +147,8 @@ int run_bench(int count, char** words) {
     }
   } else {
     std::vector<Session> several;
-    for (uint64_t i = 0; i < sessions; ++i) several.push_back(make_session(runtime.get(), model.get(), params));
+    for (uint64_t i = 0; i < sessions; ++i)
+      several.push_back(make_session(runtime.get(), model.get(), params));
     std::vector<Decode> results(sessions);
     std::vector<std::string> failures(sessions);
     std::vector<std::thread> threads;
@@ -166,49 +172,60 @@ int run_bench(int count, char** words) {
             [](const Decode& a, const Decode& b) { return a.tokens_a_second < b.tokens_a_second; });
   const Decode& median = decodes[decodes.size() / 2];
   const double tokens_a_second = sessions == 1 ? median.tokens_a_second : together;
-  const uint64_t bytes =
-      step_bytes(file.get(), plan, prompt.size() + count_decoded / 2, inlay_session_context_length(session.get()));
+  const uint64_t bytes = step_bytes(file.get(), plan, prompt.size() + count_decoded / 2,
+                                    inlay_session_context_length(session.get()));
   const double rounds = std::max<double>(1.0, static_cast<double>(median.stats.rounds));
-  const double reading = static_cast<double>(bytes) * (sessions == 1 ? 1e3 / median.round.p50 : tokens_a_second) / 1e9;
+  const double reading =
+      static_cast<double>(bytes) * (sessions == 1 ? 1e3 / median.round.p50 : tokens_a_second) / 1e9;
   const Spread prompts = spread_of(prompt_speeds);
   const double total_ns = std::max(
       1.0, static_cast<double>(median.stats.draft_ns + median.stats.verify_ns + median.stats.rest_ns));
 
   if (options.has("--json")) {
-    std::printf("{\"device\":%s,\"instruction_set\":%s,\"threads\":%u,\"prefill\":%llu,\"prefill_tokens_a_second\":%.2f,"
-                "\"decode\":%llu,\"depth\":%llu,\"sessions\":%llu,\"decode_tokens_a_second\":%.3f,"
-                "\"decode_tokens_a_second_least\":%.3f,\"decode_tokens_a_second_most\":%.3f,\"step_bytes\":%llu,"
-                "\"read_gb_s\":%.2f,\"bandwidth_gb_s\":%.2f,\"round_ms_p50\":%.4f,\"round_ms_p99\":%.4f,"
-                "\"round_ms_max\":%.4f,\"tokens_a_round\":%.3f,\"drafted\":%llu,\"accepted\":%llu,"
-                "\"draft_share\":%.4f,\"verify_share\":%.4f,\"rest_share\":%.4f}\n",
-                json_text(where.device_name).c_str(), json_text(where.instruction_set).c_str(), where.threads,
-                static_cast<unsigned long long>(prefill), prompts.p50, static_cast<unsigned long long>(count_decoded),
-                static_cast<unsigned long long>(depth), static_cast<unsigned long long>(sessions), tokens_a_second,
-                decodes.front().tokens_a_second, decodes.back().tokens_a_second, static_cast<unsigned long long>(bytes),
-                reading, bandwidth, median.round.p50, median.round.p99, median.round.most,
-                static_cast<double>(median.stats.generated_tokens) / rounds,
-                static_cast<unsigned long long>(median.stats.drafted), static_cast<unsigned long long>(median.stats.accepted),
-                static_cast<double>(median.stats.draft_ns) / total_ns, static_cast<double>(median.stats.verify_ns) / total_ns,
-                static_cast<double>(median.stats.rest_ns) / total_ns);
+    std::printf(
+        "{\"device\":%s,\"instruction_set\":%s,\"threads\":%u,\"prefill\":%llu,\"prefill_tokens_a_second\":%."
+        "2f,"
+        "\"decode\":%llu,\"depth\":%llu,\"sessions\":%llu,\"decode_tokens_a_second\":%.3f,"
+        "\"decode_tokens_a_second_least\":%.3f,\"decode_tokens_a_second_most\":%.3f,\"step_bytes\":%llu,"
+        "\"read_gb_s\":%.2f,\"bandwidth_gb_s\":%.2f,\"round_ms_p50\":%.4f,\"round_ms_p99\":%.4f,"
+        "\"round_ms_max\":%.4f,\"tokens_a_round\":%.3f,\"drafted\":%llu,\"accepted\":%llu,"
+        "\"draft_share\":%.4f,\"verify_share\":%.4f,\"rest_share\":%.4f}\n",
+        json_text(where.device_name).c_str(), json_text(where.instruction_set).c_str(), where.threads,
+        static_cast<unsigned long long>(prefill), prompts.p50, static_cast<unsigned long long>(count_decoded),
+        static_cast<unsigned long long>(depth), static_cast<unsigned long long>(sessions), tokens_a_second,
+        decodes.front().tokens_a_second, decodes.back().tokens_a_second,
+        static_cast<unsigned long long>(bytes), reading, bandwidth, median.round.p50, median.round.p99,
+        median.round.most, static_cast<double>(median.stats.generated_tokens) / rounds,
+        static_cast<unsigned long long>(median.stats.drafted),
+        static_cast<unsigned long long>(median.stats.accepted),
+        static_cast<double>(median.stats.draft_ns) / total_ns,
+        static_cast<double>(median.stats.verify_ns) / total_ns,
+        static_cast<double>(median.stats.rest_ns) / total_ns);
     return 0;
   }
   std::printf("%s, %s, %u threads\n", where.device_name, where.instruction_set, where.threads);
-  if (prefill > 0) std::printf("prompt   %8.1f tok/s   (%llu tokens, median of %llu)\n", prompts.p50,
-                               static_cast<unsigned long long>(prefill), static_cast<unsigned long long>(repeat));
-  std::printf("decode   %8.2f tok/s   (%.2f to %.2f; %llu tokens at depth %llu, %llu at once)\n", tokens_a_second,
-              decodes.front().tokens_a_second, decodes.back().tokens_a_second,
+  if (prefill > 0)
+    std::printf("prompt   %8.1f tok/s   (%llu tokens, median of %llu)\n", prompts.p50,
+                static_cast<unsigned long long>(prefill), static_cast<unsigned long long>(repeat));
+  std::printf("decode   %8.2f tok/s   (%.2f to %.2f; %llu tokens at depth %llu, %llu at once)\n",
+              tokens_a_second, decodes.front().tokens_a_second, decodes.back().tokens_a_second,
               static_cast<unsigned long long>(count_decoded), static_cast<unsigned long long>(depth),
               static_cast<unsigned long long>(sessions));
   std::printf("reading  %8.2f GB/s    (%s a pass", reading, readable_bytes(bytes).c_str());
-  if (bandwidth > 0) std::printf("; %.0f %% of the %.2f GB/s that a plain read reached", 100 * reading / bandwidth, bandwidth);
-  std::printf(")\nround    %8.3f ms p50, %.3f p99, %.3f max\n", median.round.p50, median.round.p99, median.round.most);
+  if (bandwidth > 0)
+    std::printf("; %.0f %% of the %.2f GB/s that a plain read reached", 100 * reading / bandwidth, bandwidth);
+  std::printf(")\nround    %8.3f ms p50, %.3f p99, %.3f max\n", median.round.p50, median.round.p99,
+              median.round.most);
   if (median.stats.drafted > 0) {
-    std::printf("drafts   %8.2f tokens a round, %llu of %llu accepted; draft %.0f %%, verify %.0f %%, rest %.0f %% of the time\n",
-                static_cast<double>(median.stats.generated_tokens) / rounds,
-                static_cast<unsigned long long>(median.stats.accepted), static_cast<unsigned long long>(median.stats.drafted),
-                100.0 * static_cast<double>(median.stats.draft_ns) / total_ns,
-                100.0 * static_cast<double>(median.stats.verify_ns) / total_ns,
-                100.0 * static_cast<double>(median.stats.rest_ns) / total_ns);
+    std::printf(
+        "drafts   %8.2f tokens a round, %llu of %llu accepted; draft %.0f %%, verify %.0f %%, rest %.0f %% "
+        "of the time\n",
+        static_cast<double>(median.stats.generated_tokens) / rounds,
+        static_cast<unsigned long long>(median.stats.accepted),
+        static_cast<unsigned long long>(median.stats.drafted),
+        100.0 * static_cast<double>(median.stats.draft_ns) / total_ns,
+        100.0 * static_cast<double>(median.stats.verify_ns) / total_ns,
+        100.0 * static_cast<double>(median.stats.rest_ns) / total_ns);
   }
   return 0;
 }

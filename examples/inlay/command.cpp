@@ -28,7 +28,8 @@ inlay_status show_progress(void*, uint64_t done, uint64_t total) {
 
 }  // namespace
 
-Options::Options(int count, char** words, std::vector<std::string> with_value, std::vector<std::string> flags) {
+Options::Options(int count, char** words, std::vector<std::string> with_value,
+                 std::vector<std::string> flags) {
   for (int i = 0; i < count; ++i) {
     std::string word = words[i];
     if (word.size() < 2 || word[0] != '-') {
@@ -88,26 +89,38 @@ std::string Options::model() const {
 }
 
 std::vector<std::string> common_options(std::vector<std::string> more) {
-  for (const char* name : {"--device", "--threads", "--context", "--kv", "--instruction-set"}) more.emplace_back(name);
+  for (const char* name : {"--device", "--threads", "--context", "--kv", "--instruction-set"})
+    more.emplace_back(name);
   return more;
 }
 
 void check(inlay_status status, const inlay_runtime* runtime, const char* what) {
   if (status >= INLAY_OK) return;
-  fail(status, message_of([](const void* h, char* b, size_t n) {
-         return inlay_runtime_message(static_cast<const inlay_runtime*>(h), b, n); }, runtime), what);
+  fail(status,
+       message_of([](const void* h, char* b,
+                     size_t n) { return inlay_runtime_message(static_cast<const inlay_runtime*>(h), b, n); },
+                  runtime),
+       what);
 }
 
 void check(inlay_status status, const inlay_session* session, const char* what) {
   if (status >= INLAY_OK) return;
-  fail(status, message_of([](const void* h, char* b, size_t n) {
-         return inlay_session_message(static_cast<const inlay_session*>(h), b, n); }, session), what);
+  fail(status,
+       message_of([](const void* h, char* b,
+                     size_t n) { return inlay_session_message(static_cast<const inlay_session*>(h), b, n); },
+                  session),
+       what);
 }
 
 void check(inlay_status status, const inlay_generator* generator, const char* what) {
   if (status >= INLAY_OK) return;
-  fail(status, message_of([](const void* h, char* b, size_t n) {
-         return inlay_generator_message(static_cast<const inlay_generator*>(h), b, n); }, generator), what);
+  fail(status,
+       message_of(
+           [](const void* h, char* b, size_t n) {
+             return inlay_generator_message(static_cast<const inlay_generator*>(h), b, n);
+           },
+           generator),
+       what);
 }
 
 Runtime make_runtime(const Options& options) {
@@ -119,7 +132,9 @@ Runtime make_runtime(const Options& options) {
   const std::string instruction_set = options.text("--instruction-set", "");
   params.instruction_set = instruction_set.empty() ? nullptr : instruction_set.c_str();
   std::string message;
-  params.log = [](void* user_data, inlay_log_level, const char* text) { *static_cast<std::string*>(user_data) = text; };
+  params.log = [](void* user_data, inlay_log_level, const char* text) {
+    *static_cast<std::string*>(user_data) = text;
+  };
   params.log_user_data = &message;
   inlay_runtime* runtime = nullptr;
   const inlay_status status = inlay_runtime_create(&params, &runtime);
@@ -164,7 +179,8 @@ inlay_model_info info_of(const inlay_file* file) {
 
 inlay_session_params session_params(const Options& options) {
   inlay_session_params params = INLAY_SESSION_PARAMS_INIT;
-  params.context_length = static_cast<uint32_t>(std::min<uint64_t>(options.number("--context", 0), UINT32_MAX));
+  params.context_length =
+      static_cast<uint32_t>(std::min<uint64_t>(options.number("--context", 0), UINT32_MAX));
   const std::string kv = options.text("--kv", "");
   if (kv.empty()) {
     params.kv_type = INLAY_KV_DEFAULT;
@@ -200,7 +216,8 @@ bool read_draft(const Options& options, inlay_generator_params* params) {
   if (colon != std::string::npos) {
     char* end = nullptr;
     params->draft_length = static_cast<uint32_t>(std::strtoul(draft.c_str() + colon + 1, &end, 10));
-    if (*end != '\0' || end == draft.c_str() + colon + 1) throw Failure("--draft " + draft + ": a number follows the colon");
+    if (*end != '\0' || end == draft.c_str() + colon + 1)
+      throw Failure("--draft " + draft + ": a number follows the colon");
   }
   if (kind == "none") {
     params->draft = INLAY_DRAFT_NONE;
@@ -222,8 +239,8 @@ std::vector<int32_t> tokenize(const inlay_tokenizer* tokenizer, std::string_view
   std::vector<int32_t> tokens(text.size() + 16);
   size_t count = 0;
   for (;;) {
-    const inlay_status status = inlay_tokenizer_encode(tokenizer, text.data(), text.size(), parse_special ? 1 : 0,
-                                                       tokens.data(), tokens.size(), &count);
+    const inlay_status status = inlay_tokenizer_encode(
+        tokenizer, text.data(), text.size(), parse_special ? 1 : 0, tokens.data(), tokens.size(), &count);
     if (status != INLAY_OK) throw Failure(std::string("cannot tokenize: ") + inlay_status_name(status));
     const bool fits = count <= tokens.size();
     tokens.resize(count);

@@ -67,7 +67,8 @@ void check(inlay_status status, const inlay_generator* generator, const char* wh
 inlay_model_info info_of(const inlay_file* file);
 inlay_session_params session_params(const Options& options);
 inlay_sampler_params sampler_params(const Options& options);
-/// Fills in the kind and length of drafts from --draft none|mtp:N|lookup:N|lookup+mtp:N; true where it needs mtp.
+/// Fills in the kind and length of drafts from --draft none|mtp:N|lookup:N|lookup+mtp:N; true where it needs
+/// mtp.
 bool read_draft(const Options& options, inlay_generator_params* params);
 
 std::vector<int32_t> tokenize(const inlay_tokenizer* tokenizer, std::string_view text, bool parse_special);

@@ -13,7 +13,8 @@ std::vector<int32_t> parse_tokens(const std::string& list) {
   while (*at != '\0') {
     char* end = nullptr;
     tokens.push_back(static_cast<int32_t>(std::strtol(at, &end, 10)));
-    if (end == at || (*end != ',' && *end != '\0')) throw Failure("--tokens takes ids like 1,2,3, not \"" + list + "\"");
+    if (end == at || (*end != ',' && *end != '\0'))
+      throw Failure("--tokens takes ids like 1,2,3, not \"" + list + "\"");
     at = *end == ',' ? end + 1 : end;
   }
   return tokens;
@@ -25,19 +26,21 @@ void print_stats(const inlay_generator* generator, bool json) {
   const double prompt_seconds = static_cast<double>(s.prompt_ns) / 1e9;
   const double seconds = static_cast<double>(s.draft_ns + s.verify_ns + s.rest_ns) / 1e9;
   const double rounds = s.rounds == 0 ? 1.0 : static_cast<double>(s.rounds);
-  std::fprintf(stderr,
-               json ? "{\"prompt_tokens\":%llu,\"prompt_seconds\":%.4f,\"generated_tokens\":%llu,\"seconds\":%.4f,"
-                      "\"tokens_a_second\":%.2f,\"rounds\":%llu,\"tokens_a_round\":%.3f,\"drafted\":%llu,"
-                      "\"accepted\":%llu,\"draft_seconds\":%.4f,\"verify_seconds\":%.4f,\"rest_seconds\":%.4f}\n"
-                    : "%llu prompt tokens in %.3f s; %llu tokens in %.3f s, %.1f a second; %llu rounds of %.2f tokens, "
-                      "drafted %llu, accepted %llu; draft %.3f s, verify %.3f s, rest %.3f s\n",
-               static_cast<unsigned long long>(s.prompt_tokens), prompt_seconds,
-               static_cast<unsigned long long>(s.generated_tokens), seconds,
-               seconds > 0 ? static_cast<double>(s.generated_tokens) / seconds : 0.0,
-               static_cast<unsigned long long>(s.rounds), static_cast<double>(s.generated_tokens) / rounds,
-               static_cast<unsigned long long>(s.drafted), static_cast<unsigned long long>(s.accepted),
-               static_cast<double>(s.draft_ns) / 1e9, static_cast<double>(s.verify_ns) / 1e9,
-               static_cast<double>(s.rest_ns) / 1e9);
+  std::fprintf(
+      stderr,
+      json
+          ? "{\"prompt_tokens\":%llu,\"prompt_seconds\":%.4f,\"generated_tokens\":%llu,\"seconds\":%.4f,"
+            "\"tokens_a_second\":%.2f,\"rounds\":%llu,\"tokens_a_round\":%.3f,\"drafted\":%llu,"
+            "\"accepted\":%llu,\"draft_seconds\":%.4f,\"verify_seconds\":%.4f,\"rest_seconds\":%.4f}\n"
+          : "%llu prompt tokens in %.3f s; %llu tokens in %.3f s, %.1f a second; %llu rounds of %.2f tokens, "
+            "drafted %llu, accepted %llu; draft %.3f s, verify %.3f s, rest %.3f s\n",
+      static_cast<unsigned long long>(s.prompt_tokens), prompt_seconds,
+      static_cast<unsigned long long>(s.generated_tokens), seconds,
+      seconds > 0 ? static_cast<double>(s.generated_tokens) / seconds : 0.0,
+      static_cast<unsigned long long>(s.rounds), static_cast<double>(s.generated_tokens) / rounds,
+      static_cast<unsigned long long>(s.drafted), static_cast<unsigned long long>(s.accepted),
+      static_cast<double>(s.draft_ns) / 1e9, static_cast<double>(s.verify_ns) / 1e9,
+      static_cast<double>(s.rest_ns) / 1e9);
 }
 
 void print_output(const inlay_output& output, bool as_tokens) {
@@ -52,11 +55,11 @@ void print_output(const inlay_output& output, bool as_tokens) {
 }  // namespace
 
 int run_generate(int count, char** words) {
-  const Options options(
-      count, words,
-      common_options({"-p", "-n", "--tokens", "--temp", "--top-p", "--top-k", "--min-p", "--repeat-penalty",
-                      "--frequency-penalty", "--presence-penalty", "--seed", "--draft", "--draft-p-min", "--budget-us"}),
-      {"--json", "--special", "--ignore-end"});
+  const Options options(count, words,
+                        common_options({"-p", "-n", "--tokens", "--temp", "--top-p", "--top-k", "--min-p",
+                                        "--repeat-penalty", "--frequency-penalty", "--presence-penalty",
+                                        "--seed", "--draft", "--draft-p-min", "--budget-us"}),
+                        {"--json", "--special", "--ignore-end"});
   const Runtime runtime = make_runtime(options);
   const File file = open_file(runtime.get(), options.model());
   const Model model = make_model(runtime.get(), file.get());
@@ -76,11 +79,13 @@ int run_generate(int count, char** words) {
   const bool as_tokens = inlay_model_tokenizer(model.get()) == nullptr;
   if (options.has("--tokens")) {
     const std::vector<int32_t> tokens = parse_tokens(options.text("--tokens", ""));
-    check(inlay_generator_prompt_tokens(generator.get(), tokens.data(), tokens.size()), generator.get(), "the prompt");
+    check(inlay_generator_prompt_tokens(generator.get(), tokens.data(), tokens.size()), generator.get(),
+          "the prompt");
   } else {
     const std::string prompt = options.has("-p") ? options.text("-p", "") : read_all(stdin);
     if (as_tokens) throw Failure("the model has no tokenizer, it takes ids (--tokens 1,2,3)");
-    check(inlay_generator_prompt_text(generator.get(), prompt.data(), prompt.size(), 1), generator.get(), "the prompt");
+    check(inlay_generator_prompt_text(generator.get(), prompt.data(), prompt.size(), 1), generator.get(),
+          "the prompt");
   }
   const uint64_t budget = options.has("--budget-us") ? options.number("--budget-us", 0) : INLAY_NO_BUDGET;
   inlay_output output = INLAY_OUTPUT_INIT;
@@ -96,12 +101,11 @@ int run_generate(int count, char** words) {
 }
 
 int run_chat(int count, char** words) {
-  const Options options(
-      count, words,
-      common_options({"-n", "--think", "--think-budget", "--system", "--temp", "--top-p", "--top-k", "--min-p",
-                      "--repeat-penalty", "--frequency-penalty", "--presence-penalty", "--seed", "--draft",
-                      "--draft-p-min"}),
-      {});
+  const Options options(count, words,
+                        common_options({"-n", "--think", "--think-budget", "--system", "--temp", "--top-p",
+                                        "--top-k", "--min-p", "--repeat-penalty", "--frequency-penalty",
+                                        "--presence-penalty", "--seed", "--draft", "--draft-p-min"}),
+                        {});
   const std::string think = options.text("--think", "on");
   if (think != "on" && think != "off") throw Failure("--think is on or off, not \"" + think + "\"");
   const uint64_t think_budget = options.number("--think-budget", UINT64_MAX);
@@ -126,7 +130,8 @@ int run_chat(int count, char** words) {
   const bool terminal = isatty(STDOUT_FILENO) != 0;
   const int32_t think_end = inlay_tokenizer_find(inlay_model_tokenizer(model.get()), "</think>", 8);
   std::string prompt;
-  if (options.has("--system")) prompt = "<|im_start|>system\n" + options.text("--system", "") + "<|im_end|>\n";
+  if (options.has("--system"))
+    prompt = "<|im_start|>system\n" + options.text("--system", "") + "<|im_end|>\n";
   bool first = true;
   for (;;) {
     if (terminal) std::printf("\033[1m> \033[0m");
@@ -136,10 +141,12 @@ int run_chat(int count, char** words) {
     while ((c = std::getchar()) != EOF && c != '\n') line += static_cast<char>(c);
     if (c == EOF && line.empty()) break;
     // The turn before ended with <|im_end|>, which the generator feeds with this prompt.
-    prompt += std::string(first ? "" : "\n") + "<|im_start|>user\n" + line + "<|im_end|>\n<|im_start|>assistant\n" +
+    prompt += std::string(first ? "" : "\n") + "<|im_start|>user\n" + line +
+              "<|im_end|>\n<|im_start|>assistant\n" +
               (think == "on" ? "<think>\n" : "<think>\n\n</think>\n\n");
     first = false;
-    check(inlay_generator_prompt_text(generator.get(), prompt.data(), prompt.size(), 1), generator.get(), "the prompt");
+    check(inlay_generator_prompt_text(generator.get(), prompt.data(), prompt.size(), 1), generator.get(),
+          "the prompt");
     prompt.clear();
     bool thinking = think == "on";
     uint64_t thought = 0;
@@ -158,7 +165,8 @@ int run_chat(int count, char** words) {
       std::fputs(text.c_str(), stdout);
       if (thinking && !closed && thought >= think_budget && status == INLAY_OK) {
         constexpr char kClose[] = "\n</think>\n\n";
-        check(inlay_generator_prompt_text(generator.get(), kClose, sizeof kClose - 1, 1), generator.get(), "thinking");
+        check(inlay_generator_prompt_text(generator.get(), kClose, sizeof kClose - 1, 1), generator.get(),
+              "thinking");
         std::fputs(kClose, stdout);
         closed = true;
       }
@@ -205,14 +213,17 @@ int run_detokenize(int count, char** words) {
     if (*at == '\0') break;
     char* end = nullptr;
     tokens.push_back(static_cast<int32_t>(std::strtol(at, &end, 10)));
-    if (end == at || (*end != ' ' && *end != '\0')) throw Failure("stdin has something that is not an id: " + std::string(at).substr(0, 20));
+    if (end == at || (*end != ' ' && *end != '\0'))
+      throw Failure("stdin has something that is not an id: " + std::string(at).substr(0, 20));
     at = end;
   }
   size_t bytes = 0;
   std::string text;
   for (int pass = 0; pass < 2; ++pass) {
-    if (inlay_tokenizer_decode(tokenizer.get(), tokens.data(), tokens.size(), 1, text.data(), text.size(), &bytes) != INLAY_OK) {
-      throw Failure("an id is outside the vocabulary of " + std::to_string(inlay_tokenizer_size(tokenizer.get())) + " tokens");
+    if (inlay_tokenizer_decode(tokenizer.get(), tokens.data(), tokens.size(), 1, text.data(), text.size(),
+                               &bytes) != INLAY_OK) {
+      throw Failure("an id is outside the vocabulary of " +
+                    std::to_string(inlay_tokenizer_size(tokenizer.get())) + " tokens");
     }
     text.resize(bytes);
   }

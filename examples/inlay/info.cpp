@@ -7,8 +7,8 @@ void print_person(const inlay_model_info& info, uint32_t tensors) {
   std::printf("architecture      %s\n", info.architecture);
   std::printf("name              %s\n", info.name);
   if (info.has_weights != 0) {
-    std::printf("size              %s, %.2f B parameters, %u tensors\n", readable_bytes(info.file_bytes).c_str(),
-                static_cast<double>(info.parameters) / 1e9, tensors);
+    std::printf("size              %s, %.2f B parameters, %u tensors\n",
+                readable_bytes(info.file_bytes).c_str(), static_cast<double>(info.parameters) / 1e9, tensors);
     std::printf("quantisation      %s\n", info.quantisation);
     std::printf("layers            %u, every %uth full attention, %s\n", info.layers, info.attention_interval,
                 info.mtp_layers > 0 ? "with an MTP head" : "no MTP head");
@@ -27,19 +27,21 @@ void print_person(const inlay_model_info& info, uint32_t tensors) {
 }
 
 void print_json(const inlay_model_info& info, uint32_t tensors) {
-  std::printf("{\"architecture\":%s,\"name\":%s,\"quantisation\":%s,\"file_bytes\":%llu,\"parameters\":%llu,"
-              "\"tensors\":%u,\"layers\":%u,\"attention_interval\":%u,\"embedding_length\":%u,"
-              "\"feed_forward_length\":%u,\"attention_heads\":%u,\"attention_kv_heads\":%u,"
-              "\"attention_head_length\":%u,\"delta_net_key_heads\":%u,\"delta_net_value_heads\":%u,"
-              "\"delta_net_state_length\":%u,\"vocabulary_size\":%u,\"context_length\":%u,\"mtp_layers\":%u,"
-              "\"has_weights\":%s,\"has_tokenizer\":%s,\"has_chat_template\":%s}\n",
-              json_text(info.architecture).c_str(), json_text(info.name).c_str(), json_text(info.quantisation).c_str(),
-              static_cast<unsigned long long>(info.file_bytes), static_cast<unsigned long long>(info.parameters),
-              tensors, info.layers, info.attention_interval, info.embedding_length, info.feed_forward_length,
-              info.attention_heads, info.attention_kv_heads, info.attention_head_length, info.delta_net_key_heads,
-              info.delta_net_value_heads, info.delta_net_state_length, info.vocabulary_size, info.context_length,
-              info.mtp_layers, info.has_weights != 0 ? "true" : "false", info.has_tokenizer != 0 ? "true" : "false",
-              info.chat_template[0] != '\0' ? "true" : "false");
+  std::printf(
+      "{\"architecture\":%s,\"name\":%s,\"quantisation\":%s,\"file_bytes\":%llu,\"parameters\":%llu,"
+      "\"tensors\":%u,\"layers\":%u,\"attention_interval\":%u,\"embedding_length\":%u,"
+      "\"feed_forward_length\":%u,\"attention_heads\":%u,\"attention_kv_heads\":%u,"
+      "\"attention_head_length\":%u,\"delta_net_key_heads\":%u,\"delta_net_value_heads\":%u,"
+      "\"delta_net_state_length\":%u,\"vocabulary_size\":%u,\"context_length\":%u,\"mtp_layers\":%u,"
+      "\"has_weights\":%s,\"has_tokenizer\":%s,\"has_chat_template\":%s}\n",
+      json_text(info.architecture).c_str(), json_text(info.name).c_str(),
+      json_text(info.quantisation).c_str(), static_cast<unsigned long long>(info.file_bytes),
+      static_cast<unsigned long long>(info.parameters), tensors, info.layers, info.attention_interval,
+      info.embedding_length, info.feed_forward_length, info.attention_heads, info.attention_kv_heads,
+      info.attention_head_length, info.delta_net_key_heads, info.delta_net_value_heads,
+      info.delta_net_state_length, info.vocabulary_size, info.context_length, info.mtp_layers,
+      info.has_weights != 0 ? "true" : "false", info.has_tokenizer != 0 ? "true" : "false",
+      info.chat_template[0] != '\0' ? "true" : "false");
 }
 
 struct Row {
@@ -54,7 +56,8 @@ int run_info(int count, char** words) {
   const Options options(count, words, common_options({}), {"--json", "--verify"});
   const Runtime runtime = make_runtime(options);
   const File file = open_file(runtime.get(), options.model());
-  if (options.has("--verify")) check(inlay_file_verify(file.get(), nullptr, nullptr), runtime.get(), "not as it was written");
+  if (options.has("--verify"))
+    check(inlay_file_verify(file.get(), nullptr, nullptr), runtime.get(), "not as it was written");
   const inlay_model_info info = info_of(file.get());
   const uint32_t tensors = inlay_file_tensor_count(file.get());
   options.has("--json") ? print_json(info, tensors) : print_person(info, tensors);
@@ -83,7 +86,8 @@ int run_plan(int count, char** words) {
   };
   if (options.has("--json")) {
     for (const Row& row : rows) {
-      std::printf("%s\"%s\":%llu", &row == rows ? "{" : ",", row.key, static_cast<unsigned long long>(row.bytes));
+      std::printf("%s\"%s\":%llu", &row == rows ? "{" : ",", row.key,
+                  static_cast<unsigned long long>(row.bytes));
     }
     std::printf("}\n");
   } else {

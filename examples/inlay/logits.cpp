@@ -32,7 +32,9 @@ void write_safetensors(const std::string& path, const std::vector<Array>& arrays
   bool good = std::fwrite(&length, sizeof length, 1, file) == 1;
   good = std::fwrite(header.data(), 1, header.size(), file) == header.size() && good;
   for (const Array& array : arrays) {
-    good = std::fwrite(array.values.data(), sizeof(float), array.values.size(), file) == array.values.size() && good;
+    good =
+        std::fwrite(array.values.data(), sizeof(float), array.values.size(), file) == array.values.size() &&
+        good;
   }
   good = std::fclose(file) == 0 && good;
   if (!good) throw Failure("cannot write all of " + path);
@@ -43,7 +45,8 @@ std::vector<int32_t> parse_ids(const std::string& list) {
   for (const char* at = list.c_str(); *at != '\0';) {
     char* end = nullptr;
     tokens.push_back(static_cast<int32_t>(std::strtol(at, &end, 10)));
-    if (end == at || (*end != ',' && *end != '\0')) throw Failure("--tokens takes ids like 1,2,3, not \"" + list + "\"");
+    if (end == at || (*end != ',' && *end != '\0'))
+      throw Failure("--tokens takes ids like 1,2,3, not \"" + list + "\"");
     at = *end == ',' ? end + 1 : end;
   }
   return tokens;
@@ -68,9 +71,10 @@ int run_logits(int count, char** words) {
 
   std::vector<Array> arrays;
   if (options.has("--mtp")) {
-    Array mtp{"mtp_logits", tokens.size() - 1, vocabulary, std::vector<float>((tokens.size() - 1) * vocabulary)};
-    check(inlay_session_mtp_logits(session.get(), tokens.data(), tokens.size(), mtp.values.data()), session.get(),
-          "the MTP head's logits");
+    Array mtp{"mtp_logits", tokens.size() - 1, vocabulary,
+              std::vector<float>((tokens.size() - 1) * vocabulary)};
+    check(inlay_session_mtp_logits(session.get(), tokens.data(), tokens.size(), mtp.values.data()),
+          session.get(), "the MTP head's logits");
     arrays.push_back(std::move(mtp));
   }
   Array logits{"logits", tokens.size(), vocabulary, std::vector<float>(tokens.size() * vocabulary)};

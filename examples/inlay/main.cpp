@@ -17,7 +17,8 @@ constexpr char kHelp[] =
     "      [-n N] [--tokens 1,2,3] [--special] [--ignore-end] [--budget-us U]\n"
     "      [--temp T] [--top-p P] [--top-k K] [--min-p M] [--repeat-penalty R] [--frequency-penalty F]\n"
     "      [--presence-penalty P] [--seed S] [--draft none|mtp:N|lookup:N|lookup+mtp:N] [--draft-p-min P]\n"
-    "  inlay chat MODEL                 a conversation   [--think on|off] [--think-budget N] [--system TEXT]\n"
+    "  inlay chat MODEL                 a conversation   [--think on|off] [--think-budget N] [--system "
+    "TEXT]\n"
     "  inlay logits MODEL --tokens 1,2,3 -o OUT.safetensors [--step] [--mtp]\n"
     "  inlay tokenize MODEL [--special]   stdin to ids      inlay detokenize MODEL   and back\n"
     "  inlay bench MODEL [--prefill N] [--decode N] [--depth N] [--draft ...] [--sessions K] [--repeat R]\n"
@@ -31,10 +32,10 @@ struct Call {
 };
 constexpr Call kCalls[] = {
     {"info", command::run_info},         {"plan", command::run_plan},
-    {"pack", command::run_pack},
-    {"generate", command::run_generate}, {"chat", command::run_chat},
-    {"logits", command::run_logits},     {"tokenize", command::run_tokenize},
-    {"detokenize", command::run_detokenize}, {"bench", command::run_bench},
+    {"pack", command::run_pack},         {"generate", command::run_generate},
+    {"chat", command::run_chat},         {"logits", command::run_logits},
+    {"tokenize", command::run_tokenize}, {"detokenize", command::run_detokenize},
+    {"bench", command::run_bench},
 };
 
 }  // namespace

@@ -10,7 +10,8 @@ inlay_status show_progress(void* user_data, uint64_t done, uint64_t total) {
   auto* shown = static_cast<uint64_t*>(user_data);
   if (percent == *shown) return INLAY_OK;
   *shown = percent;
-  std::fprintf(stderr, "\r%3llu %% of %s ", static_cast<unsigned long long>(percent), readable_bytes(total).c_str());
+  std::fprintf(stderr, "\r%3llu %% of %s ", static_cast<unsigned long long>(percent),
+               readable_bytes(total).c_str());
   return INLAY_OK;
 }
 
@@ -38,11 +39,12 @@ int run_pack(int count, char** words) {
   const File file = open_file(runtime.get(), output);
   const inlay_model_info info = info_of(file.get());
   if (options.has("--json")) {
-    std::printf("{\"package\":%s,\"bytes\":%llu,\"quantisation\":%s,\"seconds\":%.3f}\n", json_text(output).c_str(),
-                static_cast<unsigned long long>(info.file_bytes), json_text(info.quantisation).c_str(), seconds);
+    std::printf("{\"package\":%s,\"bytes\":%llu,\"quantisation\":%s,\"seconds\":%.3f}\n",
+                json_text(output).c_str(), static_cast<unsigned long long>(info.file_bytes),
+                json_text(info.quantisation).c_str(), seconds);
   } else {
-    std::printf("%s: %s, %s, in %.1f s\n", output.c_str(), readable_bytes(info.file_bytes).c_str(), info.quantisation,
-                seconds);
+    std::printf("%s: %s, %s, in %.1f s\n", output.c_str(), readable_bytes(info.file_bytes).c_str(),
+                info.quantisation, seconds);
   }
   return 0;
 }

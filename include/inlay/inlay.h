@@ -107,9 +107,14 @@ typedef struct inlay_allocator {
   /* gives back what allocate returned for the same size and alignment. */
   void (*release)(void *user_data, void *memory, size_t size, size_t alignment);
 } inlay_allocator;
-#define INLAY_ALLOCATOR_INIT {sizeof(inlay_allocator), NULL, NULL, NULL}
+#define INLAY_ALLOCATOR_INIT \
+  { sizeof(inlay_allocator), NULL, NULL, NULL }
 
-typedef enum inlay_log_level { INLAY_LOG_ERROR = 0, INLAY_LOG_WARNING = 1, INLAY_LOG_INFO = 2 } inlay_log_level;
+typedef enum inlay_log_level {
+  INLAY_LOG_ERROR = 0,
+  INLAY_LOG_WARNING = 1,
+  INLAY_LOG_INFO = 2
+} inlay_log_level;
 
 /* One line without a line end, zero terminated. Called at create, open and destroy, never while a session
  * works. */
@@ -123,13 +128,14 @@ typedef struct inlay_runtime_params {
   const inlay_allocator *allocator; /* null: the C library's; copied */
   inlay_log_fn log;                 /* null: silent */
   void *log_user_data;
-  uint64_t memory_limit;   /* host bytes that this runtime and all made from it may hold; 0: no limit */
+  uint64_t memory_limit;       /* host bytes that this runtime and all made from it may hold; 0: no limit */
   const char *instruction_set; /* null: the best that this processor has; else "scalar", "avx2", "avx512",
                                   "amx" or "neon": for tests, and to compare */
-  void *cuda_stream;     /* a cudaStream_t of the host's on that device; null: one of Inlay's own */
-  uint32_t low_priority; /* not 0: Inlay's own stream gives way to the host's others */
+  void *cuda_stream;           /* a cudaStream_t of the host's on that device; null: one of Inlay's own */
+  uint32_t low_priority;       /* not 0: Inlay's own stream gives way to the host's others */
 } inlay_runtime_params;
-#define INLAY_RUNTIME_PARAMS_INIT {sizeof(inlay_runtime_params), 0, 0, 0, NULL, NULL, NULL, 0, NULL, NULL, 0}
+#define INLAY_RUNTIME_PARAMS_INIT \
+  { sizeof(inlay_runtime_params), 0, 0, 0, NULL, NULL, NULL, 0, NULL, NULL, 0 }
 
 /* Makes a runtime: its threads are started here, once. params may be null for all defaults.
  * INLAY_ERROR_UNSUPPORTED where the device is not in this build or not in this machine; the words of an
@@ -147,7 +153,8 @@ typedef struct inlay_memory_use {
   uint64_t now;        /* bytes held */
   uint64_t high_water; /* most bytes held at once since create or the last reset */
 } inlay_memory_use;
-#define INLAY_MEMORY_USE_INIT {sizeof(inlay_memory_use), 0, 0}
+#define INLAY_MEMORY_USE_INIT \
+  { sizeof(inlay_memory_use), 0, 0 }
 
 /* Reads the figures; with reset not zero the high water starts again from now. Any thread, constant time. */
 INLAY_API inlay_status inlay_runtime_memory(inlay_runtime *runtime, int32_t reset, inlay_memory_use *out_use);
@@ -159,11 +166,13 @@ typedef struct inlay_runtime_info {
   const char *instruction_set; /* of the CPU kernels in use; lives as long as the library */
   const char *device_name;     /* lives as long as the runtime */
 } inlay_runtime_info;
-#define INLAY_RUNTIME_INFO_INIT {sizeof(inlay_runtime_info), 0, 0, NULL, NULL}
+#define INLAY_RUNTIME_INFO_INIT \
+  { sizeof(inlay_runtime_info), 0, 0, NULL, NULL }
 INLAY_API inlay_status inlay_runtime_get_info(const inlay_runtime *runtime, inlay_runtime_info *out_info);
 
-/* Measures a plain streaming read of the memory that weights lie in, in bytes a second: the limit that decoding
- * can come close to. Takes up to 256 MB a thread (1 GB on a CUDA device) meanwhile, and a fraction of a second. */
+/* Measures a plain streaming read of the memory that weights lie in, in bytes a second: the limit that
+ * decoding can come close to. Takes up to 256 MB a thread (1 GB on a CUDA device) meanwhile, and a fraction
+ * of a second. */
 INLAY_API inlay_status inlay_runtime_measure_bandwidth(inlay_runtime *runtime, double *out_bytes_a_second);
 
 /* ---------------------------------------------------------------------------------------------------- */
@@ -188,7 +197,8 @@ typedef struct inlay_io {
   /* optional: called once, when nothing needs the file any more */
   void (*close)(void *user_data);
 } inlay_io;
-#define INLAY_IO_INIT {sizeof(inlay_io), NULL, NULL, NULL, NULL, NULL}
+#define INLAY_IO_INIT \
+  { sizeof(inlay_io), NULL, NULL, NULL, NULL, NULL }
 
 /* Where a file comes from: exactly one of path, data and io. */
 typedef struct inlay_source {
@@ -198,11 +208,13 @@ typedef struct inlay_source {
   uint64_t data_size; /* bytes at data */
   const inlay_io *io; /* copied */
 } inlay_source;
-#define INLAY_SOURCE_INIT {sizeof(inlay_source), NULL, NULL, 0, NULL}
+#define INLAY_SOURCE_INIT \
+  { sizeof(inlay_source), NULL, NULL, 0, NULL }
 
 /* Opens a file and reads its header, nothing more. INLAY_ERROR_IO, _CORRUPT_FILE or _UNSUPPORTED with words
  * that say what is wrong, where in the file, and what was expected. */
-INLAY_API inlay_status inlay_file_open(inlay_runtime *runtime, const inlay_source *source, inlay_file **out_file);
+INLAY_API inlay_status inlay_file_open(inlay_runtime *runtime, const inlay_source *source,
+                                       inlay_file **out_file);
 INLAY_API void inlay_file_destroy(inlay_file *file);
 
 /* What a file is. The strings live as long as the file or the model that was asked. */
@@ -224,15 +236,15 @@ typedef struct inlay_model_info {
   uint32_t delta_net_value_heads;
   uint32_t delta_net_state_length; /* of a key, and of a value, of a head */
   uint32_t vocabulary_size;
-  uint32_t context_length;     /* that the model was trained for */
-  uint32_t mtp_layers;         /* 0: no draft head */
-  uint32_t has_weights;        /* 0: only metadata, a tokenizer for example */
+  uint32_t context_length; /* that the model was trained for */
+  uint32_t mtp_layers;     /* 0: no draft head */
+  uint32_t has_weights;    /* 0: only metadata, a tokenizer for example */
   uint32_t has_tokenizer;
-  const char *chat_template;   /* the file's template, zero terminated; "" where it has none */
-  int32_t kv_type;             /* the inlay_kv_type that INLAY_KV_DEFAULT means for this model */
+  const char *chat_template; /* the file's template, zero terminated; "" where it has none */
+  int32_t kv_type;           /* the inlay_kv_type that INLAY_KV_DEFAULT means for this model */
 } inlay_model_info;
 #define INLAY_MODEL_INFO_INIT \
-  {sizeof(inlay_model_info), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0}
+  { sizeof(inlay_model_info), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0 }
 INLAY_API inlay_status inlay_file_get_info(const inlay_file *file, inlay_model_info *out_info);
 
 /* One tensor as the file has it. */
@@ -240,30 +252,33 @@ typedef struct inlay_tensor_info {
   uint32_t struct_size;
   const char *name; /* not zero terminated; lives as long as the file */
   size_t name_bytes;
-  const char *type; /* "Q4_K" */
+  const char *type;       /* "Q4_K" */
   uint64_t dimensions[4]; /* innermost first, 1 where there are fewer */
   uint64_t bytes;
 } inlay_tensor_info;
-#define INLAY_TENSOR_INFO_INIT {sizeof(inlay_tensor_info), NULL, 0, NULL, {0, 0, 0, 0}, 0}
+#define INLAY_TENSOR_INFO_INIT \
+  { sizeof(inlay_tensor_info), NULL, 0, NULL, {0, 0, 0, 0}, 0 }
 INLAY_API uint32_t inlay_file_tensor_count(const inlay_file *file);
-INLAY_API inlay_status inlay_file_get_tensor(const inlay_file *file, uint32_t index, inlay_tensor_info *out_tensor);
+INLAY_API inlay_status inlay_file_get_tensor(const inlay_file *file, uint32_t index,
+                                             inlay_tensor_info *out_tensor);
 
 /* Every byte that a model and one session of it will take, known before either is made (each kind in the
  * memory that it lives in). What create then takes is exactly this. */
 typedef struct inlay_memory_plan {
   uint32_t struct_size;
-  uint64_t weights_mapped;  /* of the file, used where it lies: address space and page cache, not heap */
-  uint64_t model_host;      /* the model: tokenizer, prepared small tensors, weights of an unmapped file */
-  uint64_t model_device;    /* weights in device memory */
-  uint64_t session_host;    /* one session's state */
+  uint64_t weights_mapped; /* of the file, used where it lies: address space and page cache, not heap */
+  uint64_t model_host;     /* the model: tokenizer, prepared small tensors, weights of an unmapped file */
+  uint64_t model_device;   /* weights in device memory */
+  uint64_t session_host;   /* one session's state */
   uint64_t session_device;
-  uint64_t scratch_host;    /* what a pass works in; sessions that one thread drives can share it */
+  uint64_t scratch_host; /* what a pass works in; sessions that one thread drives can share it */
   uint64_t scratch_device;
   uint64_t kv_cache;        /* of the session's bytes: KV pages of all attention layers, MTP's included */
   uint64_t delta_net_state; /* of the session's bytes: Gated DeltaNet and convolution state */
   uint64_t window;          /* of the session's bytes: the log from which a rewind replays */
 } inlay_memory_plan;
-#define INLAY_MEMORY_PLAN_INIT {sizeof(inlay_memory_plan), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define INLAY_MEMORY_PLAN_INIT \
+  { sizeof(inlay_memory_plan), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* The plan for this file on its runtime's device, from the header alone; params may be null for defaults.
  * Takes nothing. Any thread. */
@@ -279,7 +294,8 @@ typedef struct inlay_model_params {
   inlay_progress_fn progress; /* null: none */
   void *progress_user_data;
 } inlay_model_params;
-#define INLAY_MODEL_PARAMS_INIT {sizeof(inlay_model_params), 0, NULL, NULL}
+#define INLAY_MODEL_PARAMS_INIT \
+  { sizeof(inlay_model_params), 0, NULL, NULL }
 
 /* Makes the weights of a file usable on its runtime's device. The file may be destroyed afterwards. Every
  * tensor's presence, type and shape is checked here. params may be null. Costs milliseconds on the CPU,
@@ -295,17 +311,19 @@ INLAY_API inlay_status inlay_model_plan(const inlay_model *model, const inlay_se
                                         inlay_memory_plan *out_plan);
 
 /* Makes a package (.inlay) of a model in any form: a GGUF file, another package, or a checkpoint as it is
- * published, a folder of config.json, safetensors and a tokenizer. A package opens at once, needs no other file,
- * and can be checked. */
+ * published, a folder of config.json, safetensors and a tokenizer. A package opens at once, needs no other
+ * file, and can be checked. */
 typedef struct inlay_pack_params {
   uint32_t struct_size;
   const char *quantisation; /* null: every tensor as it is; else "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q2_k",
                                "fp8" or "nvfp4" */
-  const char *imatrix;      /* path of an importance matrix in llama.cpp's GGUF form, for the K types; null: none */
+  const char
+      *imatrix; /* path of an importance matrix in llama.cpp's GGUF form, for the K types; null: none */
   inlay_progress_fn progress;
   void *progress_user_data;
 } inlay_pack_params;
-#define INLAY_PACK_PARAMS_INIT {sizeof(inlay_pack_params), NULL, NULL, NULL, NULL}
+#define INLAY_PACK_PARAMS_INIT \
+  { sizeof(inlay_pack_params), NULL, NULL, NULL, NULL }
 
 /* Writes the package `output` from the file or folder `input`; params may be null. Runs on the runtime's
  * threads; takes a few tens of megabytes and the tokenizer's size of the runtime's memory. The package is
@@ -315,8 +333,8 @@ typedef struct inlay_pack_params {
 INLAY_API inlay_status inlay_pack(inlay_runtime *runtime, const char *input, const char *output,
                                   const inlay_pack_params *params);
 
-/* Reads all of a package and compares it with its checksums. INLAY_ERROR_CORRUPT_FILE, with words that name the
- * tensor, where they differ; INLAY_ERROR_UNSUPPORTED for a file of another format, which has none. */
+/* Reads all of a package and compares it with its checksums. INLAY_ERROR_CORRUPT_FILE, with words that name
+ * the tensor, where they differ; INLAY_ERROR_UNSUPPORTED for a file of another format, which has none. */
 INLAY_API inlay_status inlay_file_verify(const inlay_file *file, inlay_progress_fn progress, void *user_data);
 
 /* ---------------------------------------------------------------------------------------------------- */
@@ -338,15 +356,16 @@ INLAY_API const inlay_tokenizer *inlay_model_tokenizer(const inlay_model *model)
  * parse_special the words of special tokens in the text ("<|im_end|>") become those tokens, without it they
  * stay text. Writes up to capacity tokens and the number of all in out_count: call again with more room
  * where that is larger. Takes memory of the runtime's while it runs, in proportion to the text. */
-INLAY_API inlay_status inlay_tokenizer_encode(const inlay_tokenizer *tokenizer, const char *text, size_t text_bytes,
-                                              int32_t parse_special, int32_t *tokens, size_t capacity,
-                                              size_t *out_count);
+INLAY_API inlay_status inlay_tokenizer_encode(const inlay_tokenizer *tokenizer, const char *text,
+                                              size_t text_bytes, int32_t parse_special, int32_t *tokens,
+                                              size_t capacity, size_t *out_count);
 
 /* Tokens to text; with show_special the words of special tokens are written too. Writes up to capacity
  * bytes, not zero terminated, and the number of all in out_bytes. What a single token stands for need not
  * be whole UTF-8: for text that streams use a generator. Allocates nothing. */
-INLAY_API inlay_status inlay_tokenizer_decode(const inlay_tokenizer *tokenizer, const int32_t *tokens, size_t count,
-                                              int32_t show_special, char *text, size_t capacity, size_t *out_bytes);
+INLAY_API inlay_status inlay_tokenizer_decode(const inlay_tokenizer *tokenizer, const int32_t *tokens,
+                                              size_t count, int32_t show_special, char *text, size_t capacity,
+                                              size_t *out_bytes);
 
 INLAY_API uint32_t inlay_tokenizer_size(const inlay_tokenizer *tokenizer);
 /* The token that ends a turn or the text, per the file; -1 where there is none. */
@@ -387,7 +406,8 @@ struct inlay_session_params {
                           way: while one has, the others refuse theirs with INLAY_ERROR_WRONG_STATE */
   uint64_t scratch_arena_bytes;
 };
-#define INLAY_SESSION_PARAMS_INIT {sizeof(inlay_session_params), 0, 0, 0, 0, NULL, 0, NULL, 0}
+#define INLAY_SESSION_PARAMS_INIT \
+  { sizeof(inlay_session_params), 0, 0, 0, 0, NULL, 0, NULL, 0 }
 
 /* An empty timeline. All memory that it will ever use is taken here. params may be null. */
 INLAY_API inlay_status inlay_session_create(inlay_model *model, const inlay_session_params *params,
@@ -395,8 +415,9 @@ INLAY_API inlay_status inlay_session_create(inlay_model *model, const inlay_sess
 INLAY_API void inlay_session_destroy(inlay_session *session);
 INLAY_API size_t inlay_session_message(const inlay_session *session, char *buffer, size_t capacity);
 
-/* A new session that stands where this one stands: keys, values, states, tokens and what can be taken back are
- * copied, logits are not. It has memory of its own, as much as this one. Nothing may be under way here. */
+/* A new session that stands where this one stands: keys, values, states, tokens and what can be taken back
+ * are copied, logits are not. It has memory of its own, as much as this one. Nothing may be under way here.
+ */
 INLAY_API inlay_status inlay_session_fork(inlay_session *session, inlay_session **out_session);
 
 /* Feeding tokens. Each of these begins one piece of work; the plain form also runs it to its end, the
@@ -413,9 +434,11 @@ INLAY_API inlay_status inlay_session_fork(inlay_session *session, inlay_session 
 INLAY_API inlay_status inlay_session_prefill(inlay_session *session, const int32_t *tokens, size_t count);
 INLAY_API inlay_status inlay_session_step(inlay_session *session, int32_t token);
 INLAY_API inlay_status inlay_session_verify(inlay_session *session, const int32_t *tokens, size_t count);
-INLAY_API inlay_status inlay_session_begin_prefill(inlay_session *session, const int32_t *tokens, size_t count);
+INLAY_API inlay_status inlay_session_begin_prefill(inlay_session *session, const int32_t *tokens,
+                                                   size_t count);
 INLAY_API inlay_status inlay_session_begin_step(inlay_session *session, int32_t token);
-INLAY_API inlay_status inlay_session_begin_verify(inlay_session *session, const int32_t *tokens, size_t count);
+INLAY_API inlay_status inlay_session_begin_verify(inlay_session *session, const int32_t *tokens,
+                                                  size_t count);
 
 /* Keeps the first `count` tokens of the last verify, 0 to all of them, and forgets the rest. Moves an index:
  * constant time. */
@@ -433,18 +456,20 @@ INLAY_API inlay_status inlay_session_reset(inlay_session *session);
 
 typedef struct inlay_progress {
   uint32_t struct_size;
-  uint64_t slices_done;          /* of the work under way */
+  uint64_t slices_done; /* of the work under way */
   uint64_t slices_total;
-  uint64_t longest_slice_ns;     /* since the session was made */
-  uint64_t remaining_ns;         /* an estimate, from the slices measured so far */
+  uint64_t longest_slice_ns; /* since the session was made */
+  uint64_t remaining_ns;     /* an estimate, from the slices measured so far */
 } inlay_progress;
-#define INLAY_PROGRESS_INIT {sizeof(inlay_progress), 0, 0, 0, 0}
+#define INLAY_PROGRESS_INIT \
+  { sizeof(inlay_progress), 0, 0, 0, 0 }
 
 /* Goes on with the work that was begun, slice by slice, and starts none that would not fit into what is left
  * of budget_us microseconds (by the longest time seen for a slice of its kind). INLAY_OK when the work is
  * done, INLAY_PENDING when the budget is, INLAY_ERROR_CANCELLED after inlay_session_cancel.
  * A budget of 0 does nothing and reports; INLAY_NO_BUDGET runs to the end. out_progress may be null. */
-INLAY_API inlay_status inlay_session_advance(inlay_session *session, uint64_t budget_us, inlay_progress *out_progress);
+INLAY_API inlay_status inlay_session_advance(inlay_session *session, uint64_t budget_us,
+                                             inlay_progress *out_progress);
 
 /* Stops the work under way within one slice; the session is then as it was before that work began, except
  * that a prefill keeps the whole chunks it has done (ask inlay_session_position). Any thread, at any time;
@@ -459,10 +484,12 @@ INLAY_API const int32_t *inlay_session_tokens(const inlay_session *session);
 
 /* Row `row` of the last pass's logits, vocabulary size floats in host memory, valid until the next pass of
  * this session or of one that shares its scratch. INLAY_ERROR_WRONG_STATE where there is no such row. */
-INLAY_API inlay_status inlay_session_logits(const inlay_session *session, size_t row, const float **out_logits);
+INLAY_API inlay_status inlay_session_logits(const inlay_session *session, size_t row,
+                                            const float **out_logits);
 /* The hidden state (after the final norm) that this row of logits came from, embedding length floats: what a
  * drafter like the MTP head continues from. */
-INLAY_API inlay_status inlay_session_hidden(const inlay_session *session, size_t row, const float **out_hidden);
+INLAY_API inlay_status inlay_session_hidden(const inlay_session *session, size_t row,
+                                            const float **out_hidden);
 
 /* The MTP head's logits for every token of the timeline but the first are not part of generation; this reads
  * them for tests and tools: the head is fed (tokens[i + 1], hidden state of i) for i = 0 .. count - 2 from an
@@ -485,20 +512,20 @@ typedef struct inlay_logit_bias {
 /* Applied in this order: bias, penalties, temperature, top-k, top-p, min-p, then one draw. */
 typedef struct inlay_sampler_params {
   uint32_t struct_size;
-  float temperature;        /* 0: greedy (the lowest id among equals) */
-  uint32_t top_k;           /* 0: all */
-  float top_p;              /* 0 or 1: all */
-  float min_p;              /* 0: all; else drop what is below min_p times the likeliest */
-  float repeat_penalty;     /* 0 or 1: none; divides positive logits, multiplies negative ones */
-  float frequency_penalty;  /* subtracted once for each time the token occurred */
-  float presence_penalty;   /* subtracted where the token occurred */
-  uint32_t penalty_window;  /* last tokens that the penalties look at; 0: 64 */
-  uint64_t seed;            /* with the position it keys each draw, so equal seeds give equal texts */
+  float temperature;              /* 0: greedy (the lowest id among equals) */
+  uint32_t top_k;                 /* 0: all */
+  float top_p;                    /* 0 or 1: all */
+  float min_p;                    /* 0: all; else drop what is below min_p times the likeliest */
+  float repeat_penalty;           /* 0 or 1: none; divides positive logits, multiplies negative ones */
+  float frequency_penalty;        /* subtracted once for each time the token occurred */
+  float presence_penalty;         /* subtracted where the token occurred */
+  uint32_t penalty_window;        /* last tokens that the penalties look at; 0: 64 */
+  uint64_t seed;                  /* with the position it keys each draw, so equal seeds give equal texts */
   const inlay_logit_bias *biases; /* copied */
   size_t bias_count;
 } inlay_sampler_params;
 #define INLAY_SAMPLER_PARAMS_INIT \
-  {sizeof(inlay_sampler_params), 0.0f, 0, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0, 0, NULL, 0}
+  { sizeof(inlay_sampler_params), 0.0f, 0, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0, 0, NULL, 0 }
 
 /* params may be null: greedy. */
 INLAY_API inlay_status inlay_sampler_create(inlay_model *model, const inlay_sampler_params *params,
@@ -506,11 +533,12 @@ INLAY_API inlay_status inlay_sampler_create(inlay_model *model, const inlay_samp
 INLAY_API void inlay_sampler_destroy(inlay_sampler *sampler);
 
 /* The token at `position` (that of the token drawn), from its logits and the tokens before it. The same
- * arguments give the same token, on every machine. Logits that are not numbers count as -infinity, +infinity as
- * the largest number; INLAY_ERROR_INVALID_ARGUMENT where that leaves no token to draw, and for a history token
- * out of range that the penalties meet. Allocates nothing; the logits are only read. */
-INLAY_API inlay_status inlay_sampler_sample(inlay_sampler *sampler, const float *logits, const int32_t *history,
-                                            size_t history_count, uint64_t position, int32_t *out_token);
+ * arguments give the same token, on every machine. Logits that are not numbers count as -infinity, +infinity
+ * as the largest number; INLAY_ERROR_INVALID_ARGUMENT where that leaves no token to draw, and for a history
+ * token out of range that the penalties meet. Allocates nothing; the logits are only read. */
+INLAY_API inlay_status inlay_sampler_sample(inlay_sampler *sampler, const float *logits,
+                                            const int32_t *history, size_t history_count, uint64_t position,
+                                            int32_t *out_token);
 
 /* ---------------------------------------------------------------------------------------------------- */
 /* 7. Drafter and generator                                                                             */
@@ -523,15 +551,16 @@ typedef struct inlay_drafter {
   uint32_t struct_size;
   void *user_data;
   /* Writes up to `max` guesses at the tokens that follow `tokens` (all of the timeline, the newest last). */
-  inlay_status (*propose)(void *user_data, const int32_t *tokens, size_t count, size_t max, int32_t *out_tokens,
-                          size_t *out_count);
+  inlay_status (*propose)(void *user_data, const int32_t *tokens, size_t count, size_t max,
+                          int32_t *out_tokens, size_t *out_count);
   /* optional: these tokens were appended to the timeline, prompts included; the first `accepted` of them came
    * from the last proposal. */
   void (*observe)(void *user_data, const int32_t *tokens, size_t count, size_t accepted);
   /* optional: the timeline was changed from outside; observe tells of all of it anew. */
   void (*reset)(void *user_data);
 } inlay_drafter;
-#define INLAY_DRAFTER_INIT {sizeof(inlay_drafter), NULL, NULL, NULL, NULL}
+#define INLAY_DRAFTER_INIT \
+  { sizeof(inlay_drafter), NULL, NULL, NULL, NULL }
 
 typedef enum inlay_draft_kind {
   INLAY_DRAFT_NONE = 0,
@@ -547,14 +576,15 @@ typedef struct inlay_generator_params {
   uint32_t struct_size;
   const inlay_sampler_params *sampler; /* null: greedy; copied */
   int32_t draft;                       /* an inlay_draft_kind */
-  uint32_t draft_length;               /* most drafts a round, 1 to 7; 0: chosen by what is accepted and costs */
-  float draft_min_probability;         /* MTP stops drafting below this confidence; 0: never */
-  const inlay_drafter *drafter;        /* for INLAY_DRAFT_HOST; copied */
-  uint64_t max_tokens;                 /* of an answer; 0: until the context is full */
-  uint32_t ignore_end;                 /* not 0: go on after the token that ends the text */
-  uint32_t show_special;               /* not 0: special tokens appear in the text */
+  uint32_t draft_length;        /* most drafts a round, 1 to 7; 0: chosen by what is accepted and costs */
+  float draft_min_probability;  /* MTP stops drafting below this confidence; 0: never */
+  const inlay_drafter *drafter; /* for INLAY_DRAFT_HOST; copied */
+  uint64_t max_tokens;          /* of an answer; 0: until the context is full */
+  uint32_t ignore_end;          /* not 0: go on after the token that ends the text */
+  uint32_t show_special;        /* not 0: special tokens appear in the text */
 } inlay_generator_params;
-#define INLAY_GENERATOR_PARAMS_INIT {sizeof(inlay_generator_params), NULL, 0, 0, 0.0f, NULL, 0, 0, 0}
+#define INLAY_GENERATOR_PARAMS_INIT \
+  { sizeof(inlay_generator_params), NULL, 0, 0, 0.0f, NULL, 0, 0, 0 }
 
 typedef enum inlay_stop {
   INLAY_STOP_NONE = 0,
@@ -572,21 +602,23 @@ typedef struct inlay_output {
   size_t token_count;
   int32_t stop; /* an inlay_stop, with INLAY_END */
 } inlay_output;
-#define INLAY_OUTPUT_INIT {sizeof(inlay_output), NULL, 0, NULL, 0, 0}
+#define INLAY_OUTPUT_INIT \
+  { sizeof(inlay_output), NULL, 0, NULL, 0, 0 }
 
 typedef struct inlay_generator_stats {
   uint32_t struct_size;
   uint64_t prompt_tokens;
   uint64_t prompt_ns;
   uint64_t generated_tokens;
-  uint64_t rounds;   /* passes of the model while generating */
+  uint64_t rounds; /* passes of the model while generating */
   uint64_t drafted;
   uint64_t accepted; /* of the drafted */
   uint64_t draft_ns;
   uint64_t verify_ns; /* the model's passes */
   uint64_t rest_ns;   /* sampling, text, bookkeeping */
 } inlay_generator_stats;
-#define INLAY_GENERATOR_STATS_INIT {sizeof(inlay_generator_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define INLAY_GENERATOR_STATS_INIT \
+  { sizeof(inlay_generator_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* A generator drives the session, which the caller keeps and must leave alone while it generates. The session
  * needs mtp on for the drafts of the MTP head. params may be null. */
@@ -596,18 +628,21 @@ INLAY_API void inlay_generator_destroy(inlay_generator *generator);
 INLAY_API size_t inlay_generator_message(const inlay_generator *generator, char *buffer, size_t capacity);
 
 /* Appends a prompt: it is fed when next is called. A prompt after an answer continues the same timeline; the
- * token that ended the answer is fed in front of it. INLAY_ERROR_WRONG_STATE after INLAY_PENDING, until next gave
- * something. */
-INLAY_API inlay_status inlay_generator_prompt_tokens(inlay_generator *generator, const int32_t *tokens, size_t count);
-INLAY_API inlay_status inlay_generator_prompt_text(inlay_generator *generator, const char *text, size_t text_bytes,
-                                                   int32_t parse_special);
+ * token that ended the answer is fed in front of it. INLAY_ERROR_WRONG_STATE after INLAY_PENDING, until next
+ * gave something. */
+INLAY_API inlay_status inlay_generator_prompt_tokens(inlay_generator *generator, const int32_t *tokens,
+                                                     size_t count);
+INLAY_API inlay_status inlay_generator_prompt_text(inlay_generator *generator, const char *text,
+                                                   size_t text_bytes, int32_t parse_special);
 
 /* Goes on generating for at most budget_us microseconds, or INLAY_NO_BUDGET until something came. INLAY_OK:
  * out_output has new tokens, and their text as far as it is whole. INLAY_PENDING: the budget is used up.
  * INLAY_END: the answer is complete (out_output may bring its last text); a new prompt goes on.
  * After an error the work it stopped is as if it had not begun; the next call tries it again. */
-INLAY_API inlay_status inlay_generator_next(inlay_generator *generator, uint64_t budget_us, inlay_output *out_output);
-INLAY_API inlay_status inlay_generator_get_stats(const inlay_generator *generator, inlay_generator_stats *out_stats);
+INLAY_API inlay_status inlay_generator_next(inlay_generator *generator, uint64_t budget_us,
+                                            inlay_output *out_output);
+INLAY_API inlay_status inlay_generator_get_stats(const inlay_generator *generator,
+                                                 inlay_generator_stats *out_stats);
 
 #ifdef __cplusplus
 }

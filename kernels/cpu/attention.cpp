@@ -52,8 +52,9 @@ void rope_row(const Context& context, const AttentionWeights& weights, uint32_t 
 }
 
 /// One row's queries of one KV head over keys [key_begin, key_end), page by page.
-void attend_row(const Context& context, const Slice& slice, uint32_t row, uint32_t kv_head, uint64_t key_begin,
-                uint64_t key_end, AttentionPartial* partials, float* outs, size_t head_step, float* scores) {
+void attend_row(const Context& context, const Slice& slice, uint32_t row, uint32_t kv_head,
+                uint64_t key_begin, uint64_t key_end, AttentionPartial* partials, float* outs,
+                size_t head_step, float* scores) {
   const ModelShape& shape = context.shape();
   const CpuState& state = Context::state_of(context.segment_of(row));
   const uint32_t kv_layer = kv_layer_of(shape, slice.layer);
@@ -75,8 +76,8 @@ void attend_row(const Context& context, const Slice& slice, uint32_t row, uint32
     const std::byte* keys = state.kv_page(page, kv_layer, false, kv_head) + offset;
     const std::byte* values = state.kv_page(page, kv_layer, true, kv_head) + offset;
     for (uint32_t head = 0; head < group; ++head) {
-      context.ops.attention_scores(state.session.kv_type, queries + size_t{head} * 2 * n, keys, bytes, n, count,
-                                   scale, scores);
+      context.ops.attention_scores(state.session.kv_type, queries + size_t{head} * 2 * n, keys, bytes, n,
+                                   count, scale, scores);
       context.ops.attention_values(state.session.kv_type, scores, values, bytes, n, count,
                                    partials + head * head_step, outs + head * head_step * n);
     }
@@ -109,8 +110,10 @@ void run_attend(const Context& context, const Slice& slice) {
     const uint32_t first = row_begin + unit / runs / shape.kv_heads * rows_of_unit;
     for (uint32_t row = first; row < std::min(first + rows_of_unit, row_end); ++row) {
       const uint64_t keys = context.position_of(row) + 1;
-      const uint64_t begin = context.wide() ? first_key : std::max<uint64_t>(first_key, uint64_t{run} * kAttentionRun);
-      const uint64_t end = context.wide() ? keys : std::min<uint64_t>(keys, uint64_t{run + 1} * kAttentionRun);
+      const uint64_t begin =
+          context.wide() ? first_key : std::max<uint64_t>(first_key, uint64_t{run} * kAttentionRun);
+      const uint64_t end =
+          context.wide() ? keys : std::min<uint64_t>(keys, uint64_t{run + 1} * kAttentionRun);
       if (uint64_t{run} * kAttentionRun >= keys) continue;
       const size_t at = (size_t{row} * shape.heads + size_t{kv_head} * group) * runs + run;
       attend_row(context, slice, row, kv_head, begin, end, scratch.partials + at,
@@ -132,7 +135,8 @@ void run_attend_combine(const Context& context, const Slice&) {
     const float* queries = scratch.mixer_in + size_t{row} * scratch.mixer_in_stride();
     for (uint32_t head = 0; head < shape.heads; ++head) {
       const size_t at = (size_t{row} * shape.heads + head) * stride;
-      context.ops.attention_combine(scratch.partials + at, scratch.partial_outs + at * n, runs, n, mixed + head * n);
+      context.ops.attention_combine(scratch.partials + at, scratch.partial_outs + at * n, runs, n,
+                                    mixed + head * n);
       context.ops.sigmoid_multiply(mixed + head * n, queries + size_t{head} * 2 * n + n, n);
     }
     prepare_row(context, scratch.mixed, scratch.mixed_stride(), row, shape.query_length(), context.wide());

@@ -52,7 +52,8 @@ const MatmulKernels& choose_kernels(std::string_view wanted) {
     names += candidate->name;
   }
   throw Error(INLAY_ERROR_UNSUPPORTED, "instruction set \"" + std::string(wanted) +
-                                           "\" is not one that this processor and this build have (" + names + ")");
+                                           "\" is not one that this processor and this build have (" + names +
+                                           ")");
 }
 
 class CpuDevice final : public Device {
@@ -79,7 +80,8 @@ class CpuDevice final : public Device {
       pool_.run(pool_.threads() * 16, work);
       const auto ns = static_cast<double>(platform::monotonic_ns() - start);
       // The sum is used, so that the reading cannot be left out.
-      if (sum.load() > 0) best = std::max(best, static_cast<double>(words.size() * sizeof(uint64_t)) / ns * 1e9);
+      if (sum.load() > 0)
+        best = std::max(best, static_cast<double>(words.size() * sizeof(uint64_t)) / ns * 1e9);
     }
     return best;
   }
@@ -104,12 +106,14 @@ class CpuDevice final : public Device {
     return {layout.bytes(), 0};
   }
 
-  DeviceWeights* create_weights(const ModelWeights& weights, std::byte* host, inlay_progress_fn, void*) override {
+  DeviceWeights* create_weights(const ModelWeights& weights, std::byte* host, inlay_progress_fn,
+                                void*) override {
     auto* object = new (host) CpuWeights;
     object->model = &weights;
     return object;
   }
-  DeviceState* create_state(const DeviceWeights& weights, const SessionShape& session, std::byte* host) override {
+  DeviceState* create_state(const DeviceWeights& weights, const SessionShape& session,
+                            std::byte* host) override {
     const ModelShape& shape = static_cast<const CpuWeights&>(weights).model->shape;
     Layout layout(host, plan_state(shape, session).host);
     auto* state = new (layout.take<CpuState>(1)) CpuState;
@@ -118,7 +122,8 @@ class CpuDevice final : public Device {
     reset(*state);
     return state;
   }
-  DeviceScratch* create_scratch(const DeviceWeights& weights, const SessionShape& session, std::byte* host) override {
+  DeviceScratch* create_scratch(const DeviceWeights& weights, const SessionShape& session,
+                                std::byte* host) override {
     const ModelWeights& model = *static_cast<const CpuWeights&>(weights).model;
     Layout layout(host, plan_scratch(model, session).host);
     auto* scratch = new (layout.take<CpuScratch>(1)) CpuScratch;
@@ -239,7 +244,8 @@ class CpuDevice final : public Device {
   }
 
  private:
-  static const Slice& slice_at(const CpuScratch& scratch, const Pass& pass, uint32_t slice, uint32_t* out_guess) {
+  static const Slice& slice_at(const CpuScratch& scratch, const Pass& pass, uint32_t slice,
+                               uint32_t* out_guess) {
     switch (pass.kind) {
       case PassKind::kNarrow: return scratch.narrow.slices[slice];
       case PassKind::kWide: return scratch.wide.slices[slice];
@@ -295,7 +301,9 @@ uint32_t CpuScratch::mixer_in_stride() const {
   return (std::max(delta, attention) + 15) / 16 * 16;
 }
 
-uint32_t CpuScratch::mixed_stride() const { return std::max(model->shape.value_length(), model->shape.query_length()); }
+uint32_t CpuScratch::mixed_stride() const {
+  return std::max(model->shape.value_length(), model->shape.query_length());
+}
 
 void CpuScratch::lay_out(const ModelWeights& weights, const SessionShape& wanted, uint32_t threads,
                          size_t wide_scratch_bytes, Layout& layout) {

@@ -24,12 +24,12 @@ struct CpuWeights : DeviceWeights {
 
 /// Where a layer's DeltaNet state and log are.
 struct DeltaLayer {
-  float* state;         // [value_heads][state_length / 16][state_length][16]
-  float* key;           // log [kLogSlots][key_length]
-  float* value;         // log [kLogSlots][value_length]
-  float* beta;          // log [kLogSlots][value_heads]
-  float* decay;         // log [kLogSlots][value_heads]
-  float* conv;          // [conv_slots][conv_channels] inputs of the convolution, by position modulo conv_slots
+  float* state;  // [value_heads][state_length / 16][state_length][16]
+  float* key;    // log [kLogSlots][key_length]
+  float* value;  // log [kLogSlots][value_length]
+  float* beta;   // log [kLogSlots][value_heads]
+  float* decay;  // log [kLogSlots][value_heads]
+  float* conv;   // [conv_slots][conv_channels] inputs of the convolution, by position modulo conv_slots
   uint64_t* committed;  // position up to which `state` has been advanced
 };
 
@@ -65,7 +65,8 @@ struct CpuState : DeviceState {
   }
   /// Rows of keys (or of values) of one page of a layer and head.
   std::byte* kv_page(uint32_t page, uint32_t kv_layer, bool values, uint32_t kv_head) const {
-    const uint64_t row = ((uint64_t{kv_layer} * 2 + (values ? 1 : 0)) * shape.kv_heads + kv_head) * kPageTokens;
+    const uint64_t row =
+        ((uint64_t{kv_layer} * 2 + (values ? 1 : 0)) * shape.kv_heads + kv_head) * kPageTokens;
     return kv + pages[page] * page_bytes() + row * kv_row_bytes;
   }
   float* hidden_rows(uint32_t turn) const {
@@ -109,19 +110,19 @@ struct CpuScratch : DeviceScratch {
   float* all_hidden = nullptr;  // [rows][embedding] of a wide pass, for the MTP head
   float* mtp_hidden = nullptr;  // [embedding] what a draft's next guess continues from
   float* draft_logits = nullptr;
-  int32_t* draft_tokens = nullptr;        // [kMaxWidth]
-  float* draft_probabilities = nullptr;   // [kMaxWidth]
+  int32_t* draft_tokens = nullptr;       // [kMaxWidth]
+  float* draft_probabilities = nullptr;  // [kMaxWidth]
 
   // What a wide pass has overwritten, until it is finished.
   float* undo_state = nullptr;
-  float* undo_conv = nullptr;         // [delta_net_layers][conv_kernel - 1][conv_channels]
+  float* undo_conv = nullptr;          // [delta_net_layers][conv_kernel - 1][conv_channels]
   uint64_t* undo_committed = nullptr;  // [delta_net_layers]
   uint32_t undo_layers = 0;
 
   uint32_t mixer_in_stride() const;
   uint32_t mixed_stride() const;
-  void lay_out(const ModelWeights& weights, const SessionShape& wanted, uint32_t threads, size_t wide_scratch_bytes,
-               Layout& layout);
+  void lay_out(const ModelWeights& weights, const SessionShape& wanted, uint32_t threads,
+               size_t wide_scratch_bytes, Layout& layout);
 };
 
 /// What one slice runs with.
@@ -150,8 +151,12 @@ struct Context {
     return segment.position + (row - segment.row_begin);
   }
   /// The part's share of n units.
-  static uint32_t begin_of(const Slice& slice, uint32_t n) { return static_cast<uint32_t>(uint64_t{n} * slice.part / slice.parts); }
-  static uint32_t end_of(const Slice& slice, uint32_t n) { return static_cast<uint32_t>(uint64_t{n} * (slice.part + 1u) / slice.parts); }
+  static uint32_t begin_of(const Slice& slice, uint32_t n) {
+    return static_cast<uint32_t>(uint64_t{n} * slice.part / slice.parts);
+  }
+  static uint32_t end_of(const Slice& slice, uint32_t n) {
+    return static_cast<uint32_t>(uint64_t{n} * (slice.part + 1u) / slice.parts);
+  }
 };
 
 void run_conv(const Context& context, const Slice& slice);
@@ -163,6 +168,7 @@ void run_attend_combine(const Context& context, const Slice& slice);
 void run_slice(const Context& context, const Slice& slice);
 
 /// Prepares one row for the matrix kernels of this path.
-void prepare_row(const Context& context, const float* x, size_t stride, uint32_t row, uint32_t columns, bool wide);
+void prepare_row(const Context& context, const float* x, size_t stride, uint32_t row, uint32_t columns,
+                 bool wide);
 
 }  // namespace inlay::cpu

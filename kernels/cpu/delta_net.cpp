@@ -13,7 +13,9 @@ namespace {
 constexpr uint32_t kTilesOfUnit = 2;
 constexpr uint32_t kMaxStateLength = 256;
 
-uint32_t delta_index(const ModelShape& shape, uint32_t layer) { return layer - layer / shape.attention_interval; }
+uint32_t delta_index(const ModelShape& shape, uint32_t layer) {
+  return layer - layer / shape.attention_interval;
+}
 
 /// Where a row's normalised key, value and gates are: in the log, or for a wide pass in the scratch.
 struct RowOperands {
@@ -58,7 +60,8 @@ void columns_of(const Context& context, const DeltaLayer& layer, uint32_t row, c
 }
 
 /// softplus and exp in double: a handful of heads a row, and the decay is what accumulates over a context.
-void compute_gates(const Context& context, const DeltaNetWeights& weights, uint32_t row, const RowOperands& out) {
+void compute_gates(const Context& context, const DeltaNetWeights& weights, uint32_t row,
+                   const RowOperands& out) {
   const ModelShape& shape = context.shape();
   const float* in = context.scratch.mixer_in + size_t{row} * context.scratch.mixer_in_stride() +
                     shape.conv_channels() + shape.value_length();
@@ -70,8 +73,8 @@ void compute_gates(const Context& context, const DeltaNetWeights& weights, uint3
   }
 }
 
-void convolve_head(const Context& context, const DeltaNetWeights& weights, const float* const* columns, uint32_t head,
-                   const RowOperands& out) {
+void convolve_head(const Context& context, const DeltaNetWeights& weights, const float* const* columns,
+                   uint32_t head, const RowOperands& out) {
   const ModelShape& shape = context.shape();
   const uint32_t n = shape.state_length;
   const uint32_t channel = head * n;
@@ -89,8 +92,8 @@ void convolve_head(const Context& context, const DeltaNetWeights& weights, const
   }
 }
 
-/// The convolution's inputs that later passes will look back at. Runs beside the recurrence, when every row of
-/// this pass has been convolved: before that, the slots may still be read.
+/// The convolution's inputs that later passes will look back at. Runs beside the recurrence, when every row
+/// of this pass has been convolved: before that, the slots may still be read.
 void keep_columns(const Context& context, uint32_t delta, const Segment& segment) {
   const ModelShape& shape = context.shape();
   const CpuState& state = Context::state_of(segment);
@@ -103,8 +106,9 @@ void keep_columns(const Context& context, uint32_t delta, const Segment& segment
       float* undo = context.scratch.undo_conv + (size_t{delta} * back + (i - first)) * shape.conv_channels();
       std::memcpy(undo, slot, shape.conv_channels() * sizeof(float));
     }
-    std::memcpy(slot, context.scratch.mixer_in + (segment.row_begin + i) * size_t{context.scratch.mixer_in_stride()},
-                shape.conv_channels() * sizeof(float));
+    std::memcpy(
+        slot, context.scratch.mixer_in + (segment.row_begin + i) * size_t{context.scratch.mixer_in_stride()},
+        shape.conv_channels() * sizeof(float));
   }
 }
 
@@ -189,7 +193,8 @@ void run_delta(const Context& context, const Slice& slice) {
     context.scratch.undo_layers = delta + 1;
   }
   auto work = [&](uint32_t unit, uint32_t) {
-    if (unit >= segments * units) return keep_columns(context, delta, context.segments[unit - segments * units]);
+    if (unit >= segments * units)
+      return keep_columns(context, delta, context.segments[unit - segments * units]);
     const Segment& segment = context.segments[unit / units];
     const uint32_t head = unit % units / units_of_head;
     const uint32_t first = unit % units_of_head * kTilesOfUnit;

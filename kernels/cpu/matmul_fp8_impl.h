@@ -1,8 +1,8 @@
 // The products of FP8 weights, included once by each matmul_fp8_*.cpp, which fixes the instruction set by its
 // compiler flags. As in ops_impl.h, only internal linkage and builtins here.
 //
-// A code does not fit the bytes that the other block types' products work on, so these decode to float and use
-// the activations as they are. Narrow and wide are one: up to eight rows of X share a decoded weight.
+// A code does not fit the bytes that the other block types' products work on, so these decode to float and
+// use the activations as they are. Narrow and wide are one: up to eight rows of X share a decoded weight.
 #pragma once
 
 #include <cstring>
@@ -29,8 +29,9 @@ typedef float Vector __attribute__((vector_size(64)));
 typedef uint32_t VectorUint __attribute__((vector_size(64)));
 typedef uint8_t VectorUbyte __attribute__((vector_size(16)));
 
-/// 16 E4M3 numbers as floats. An E4M3 number's exponent and mantissa, moved up by 7 bits, are those of a binary16
-/// that is 2^8 times smaller; the conversion takes subnormals whatever the host's floating-point mode is.
+/// 16 E4M3 numbers as floats. An E4M3 number's exponent and mantissa, moved up by 7 bits, are those of a
+/// binary16 that is 2^8 times smaller; the conversion takes subnormals whatever the host's floating-point
+/// mode is.
 INLAY_INLINE Vector decode(const uint8_t* codes) {
   Vector values;
 #if defined(__AVX512F__)
@@ -156,8 +157,8 @@ void multiply_rows(const MatmulArguments& a, uint32_t first_row) {
     Vector totals[kWeightRows][kRows] = {};
     for (uint32_t block = 0; block < blocks; ++block) {
       for (uint32_t i = 0; i < count; ++i) {
-        multiply_block<kRows>(w + i * w_stride + size_t{block} * kBlockBytes, x + size_t{block} * kBlockColumns,
-                              a.x_stride, totals[i]);
+        multiply_block<kRows>(w + i * w_stride + size_t{block} * kBlockBytes,
+                              x + size_t{block} * kBlockColumns, a.x_stride, totals[i]);
       }
     }
     for (uint32_t i = 0; i < count; ++i) {

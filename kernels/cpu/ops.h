@@ -25,8 +25,8 @@ struct AttentionPartial {
   float sum;
 };
 
-/// Everything between the matrix products. Written once over 16-lane vectors and compiled for each instruction
-/// set; without contraction of multiply and add every set gives the same bits.
+/// Everything between the matrix products. Written once over 16-lane vectors and compiled for each
+/// instruction set; without contraction of multiply and add every set gives the same bits.
 struct Ops {
   const char* name;
 
@@ -38,31 +38,33 @@ struct Ops {
   void (*silu_multiply)(const float* gate, const float* up, uint32_t n, float* out);
   /// x *= sigmoid(gate)
   void (*sigmoid_multiply)(float* x, const float* gate, uint32_t n);
-  /// Causal convolution of one token over n channels, then silu: taps[t][channel] on columns[t], a null column
-  /// being zeros (before the first token).
-  void (*conv_silu)(const float* const* columns, const float* taps, size_t tap_stride, uint32_t kernel, uint32_t n,
-                    float* out);
+  /// Causal convolution of one token over n channels, then silu: taps[t][channel] on columns[t], a null
+  /// column being zeros (before the first token).
+  void (*conv_silu)(const float* const* columns, const float* taps, size_t tap_stride, uint32_t kernel,
+                    uint32_t n, float* out);
   /// x *= scale / sqrt(sum(x^2) + epsilon)
   void (*l2_norm)(float* x, uint32_t n, float epsilon, float scale);
-  /// The gated delta rule (Gated Delta Networks, arXiv 2412.06464) for one tile [state_length][16] of a head's
-  /// state: S = decay S; S += k (beta (v - S^T k))^T; out = S^T q. Reads `from`, writes `to` (may be the same;
-  /// null: the updated state is not kept).
+  /// The gated delta rule (Gated Delta Networks, arXiv 2412.06464) for one tile [state_length][16] of a
+  /// head's state: S = decay S; S += k (beta (v - S^T k))^T; out = S^T q. Reads `from`, writes `to` (may be
+  /// the same; null: the updated state is not kept).
   void (*delta_step)(const float* from, float* to, uint32_t state_length, const DeltaToken& token);
-  /// Rotates the first `length` elements of a head, pairs (i, i + length / 2), by cos/sin [length / 2] (RoPE).
+  /// Rotates the first `length` elements of a head, pairs (i, i + length / 2), by cos/sin [length / 2]
+  /// (RoPE).
   void (*rope)(float* x, const float* cosine, const float* sine, uint32_t length);
   /// Stores n floats as keys or values of the KV type.
   void (*kv_store)(KvType type, const float* x, uint32_t n, std::byte* out);
   /// Loads n of them back.
   void (*kv_load)(KvType type, const std::byte* x, uint32_t n, float* out);
   /// Dot products of one query with `count` stored keys [count][n], times scale.
-  void (*attention_scores)(KvType type, const float* query, const std::byte* keys, size_t key_stride, uint32_t n,
-                           uint32_t count, float scale, float* scores);
+  void (*attention_scores)(KvType type, const float* query, const std::byte* keys, size_t key_stride,
+                           uint32_t n, uint32_t count, float scale, float* scores);
   /// Online softmax over one more run of `count` scores and stored values: out[n] and `partial` carry on.
   /// The scores are overwritten.
-  void (*attention_values)(KvType type, float* scores, const std::byte* values, size_t value_stride, uint32_t n,
-                           uint32_t count, AttentionPartial* partial, float* out);
+  void (*attention_values)(KvType type, float* scores, const std::byte* values, size_t value_stride,
+                           uint32_t n, uint32_t count, AttentionPartial* partial, float* out);
   /// out = sum over runs of outs[run] rescaled to their common maximum, over the sum of weights.
-  void (*attention_combine)(const AttentionPartial* partials, const float* outs, uint32_t runs, uint32_t n, float* out);
+  void (*attention_combine)(const AttentionPartial* partials, const float* outs, uint32_t runs, uint32_t n,
+                            float* out);
   /// The likeliest token, the lowest id among equals, and its probability by softmax.
   int32_t (*argmax)(const float* logits, uint32_t n, float* probability);
 };

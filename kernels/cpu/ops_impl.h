@@ -269,7 +269,9 @@ void kv_store(KvType type, const float* x, uint32_t n, std::byte* out) {
       memcpy(bytes, &scale, 2);
       for (uint32_t i = 0; i < 32; ++i) {
         const float q = __builtin_rintf(x[b + i] * inverse);
-        bytes[2 + i] = static_cast<uint8_t>(static_cast<int8_t>(q > 127.0f ? 127.0f : q < -127.0f ? -127.0f : q));
+        bytes[2 + i] = static_cast<uint8_t>(static_cast<int8_t>(q > 127.0f    ? 127.0f
+                                                                : q < -127.0f ? -127.0f
+                                                                              : q));
       }
     }
   }
@@ -297,8 +299,8 @@ inline Vector kv_lanes(const std::byte* row, uint32_t group) {
 }
 
 template <KvType kType>
-void scores_of(const float* query, const std::byte* keys, size_t key_stride, uint32_t n, uint32_t count, float scale,
-               float* scores) {
+void scores_of(const float* query, const std::byte* keys, size_t key_stride, uint32_t n, uint32_t count,
+               float scale, float* scores) {
   for (uint32_t i = 0; i < count; ++i, keys += key_stride) {
     Vector a{};
     Vector b{};
@@ -370,7 +372,8 @@ void attention_values(KvType type, float* scores, const std::byte* values, size_
   }
 }
 
-void attention_combine(const AttentionPartial* partials, const float* outs, uint32_t runs, uint32_t n, float* out) {
+void attention_combine(const AttentionPartial* partials, const float* outs, uint32_t runs, uint32_t n,
+                       float* out) {
   float maximum = partials[0].maximum;
   for (uint32_t r = 1; r < runs; ++r) maximum = partials[r].maximum > maximum ? partials[r].maximum : maximum;
   float sum = 0;
@@ -403,8 +406,8 @@ int32_t argmax(const float* logits, uint32_t n, float* probability) {
 }
 
 constexpr Ops make_ops(const char* name) {
-  return {name,      rms_norm, add,      silu_multiply, sigmoid_multiply, conv_silu,        l2_norm,           delta_step,
-          rope,      kv_store, kv_load,  attention_scores, attention_values, attention_combine, argmax};
+  return {name, rms_norm, add,     silu_multiply,    sigmoid_multiply, conv_silu,         l2_norm, delta_step,
+          rope, kv_store, kv_load, attention_scores, attention_values, attention_combine, argmax};
 }
 
 }  // namespace

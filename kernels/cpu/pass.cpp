@@ -30,7 +30,8 @@ struct ProductRows {
 uint32_t task_rows(const WeightMatrix& weights, bool wide) {
   if (wide) return kWideOutputGranule;
   const uint64_t rows = kNarrowTaskBytes / std::max<uint64_t>(row_bytes(weights.type, weights.columns), 1);
-  return static_cast<uint32_t>(std::clamp<uint64_t>(rows / kOutputGranule * kOutputGranule, kOutputGranule, 1024));
+  return static_cast<uint32_t>(
+      std::clamp<uint64_t>(rows / kOutputGranule * kOutputGranule, kOutputGranule, 1024));
 }
 
 /// Matrix products that share one input: the slice's share of all their output rows.
@@ -80,8 +81,9 @@ void embed_row(const WeightMatrix& embedding, int32_t token, float* out) {
   }
 }
 
-/// Angles of rotary embedding (RoFormer, arXiv 2104.09864) for each row's position, in double: positions reach
-/// 262,144. All sections of the interleaved M-RoPE see the same position in text, which makes it plain RoPE.
+/// Angles of rotary embedding (RoFormer, arXiv 2104.09864) for each row's position, in double: positions
+/// reach 262,144. All sections of the interleaved M-RoPE see the same position in text, which makes it plain
+/// RoPE.
 void compute_angles(const Context& context, uint32_t row) {
   const ModelShape& shape = context.shape();
   const uint32_t half = shape.rope_length / 2;
@@ -149,8 +151,8 @@ void run_mixer_out(const Context& context, const Slice& slice) {
   const bool attention = slice.layer == shape.layers || shape.is_attention(slice.layer);
   const std::array products{
       Product{attention ? &layer.attention.out : &layer.delta_net.out, context.scratch.branch}};
-  run_products(context, slice, products, context.scratch.mixed, context.scratch.mixed_stride(), shape.embedding,
-               {0, context.rows, context.wide()});
+  run_products(context, slice, products, context.scratch.mixed, context.scratch.mixed_stride(),
+               shape.embedding, {0, context.rows, context.wide()});
 }
 
 void run_gate_up(const Context& context, const Slice& slice) {
@@ -194,11 +196,12 @@ void run_final_norm(const Context& context) {
     }
     add_branch(context, row);
     const bool last = row + 1 == context.rows;
-    float* hidden = !context.wide()   ? kept + (1 + of_segment) * n
+    float* hidden = !context.wide()       ? kept + (1 + of_segment) * n
                     : scratch.session.mtp ? scratch.all_hidden + row * n
                                           : kept + n;
     if (context.wide() && !scratch.session.mtp && !last) return;
-    context.ops.rms_norm(scratch.x + row * n, context.model().output_norm, shape.embedding, shape.rms_epsilon, hidden);
+    context.ops.rms_norm(scratch.x + row * n, context.model().output_norm, shape.embedding, shape.rms_epsilon,
+                         hidden);
     if (context.wide() && scratch.session.mtp && last) std::memcpy(kept + n, hidden, n * sizeof(float));
     if (!context.wide()) {
       std::memcpy(scratch.normed + row * n, hidden, n * sizeof(float));
@@ -244,7 +247,8 @@ void run_mtp_in(const Context& context) {
     float* embedding = scratch.branch + row * n;
     embed_row(mtp.embedding, context.tokens[row], embedding);
     context.ops.rms_norm(embedding, mtp.embedding_norm, shape.embedding, shape.rms_epsilon, in);
-    context.ops.rms_norm(hidden_before(context, row), mtp.hidden_norm, shape.embedding, shape.rms_epsilon, in + n);
+    context.ops.rms_norm(hidden_before(context, row), mtp.hidden_norm, shape.embedding, shape.rms_epsilon,
+                         in + n);
     prepare_row(context, scratch.normed, 2 * n, row, 2 * shape.embedding, context.wide());
     compute_angles(context, row);
   };
@@ -262,8 +266,8 @@ void run_mtp_head_norm(const Context& context) {
   CpuScratch& scratch = context.scratch;
   const uint32_t last = context.rows - 1;
   add_branch(context, last);
-  context.ops.rms_norm(scratch.x + size_t{last} * shape.embedding, context.model().mtp.head_norm, shape.embedding,
-                       shape.rms_epsilon, scratch.mtp_hidden);
+  context.ops.rms_norm(scratch.x + size_t{last} * shape.embedding, context.model().mtp.head_norm,
+                       shape.embedding, shape.rms_epsilon, scratch.mtp_hidden);
   prepare_row(context, scratch.mtp_hidden, shape.embedding, 0, shape.embedding, false);
 }
 
@@ -281,7 +285,8 @@ void run_mtp_guess(const Context& context) {
 
 }  // namespace
 
-void prepare_row(const Context& context, const float* x, size_t stride, uint32_t row, uint32_t columns, bool wide) {
+void prepare_row(const Context& context, const float* x, size_t stride, uint32_t row, uint32_t columns,
+                 bool wide) {
   (wide ? context.matmul.prepare_wide : context.matmul.prepare_narrow)(x, stride, row, row + 1, columns,
                                                                        context.scratch.prepared);
 }

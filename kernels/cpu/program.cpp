@@ -53,7 +53,8 @@ class Builder {
     }
   }
 
-  void add_product(Op op, uint32_t layer, std::initializer_list<const WeightMatrix*> matrices, uint32_t rows) {
+  void add_product(Op op, uint32_t layer, std::initializer_list<const WeightMatrix*> matrices,
+                   uint32_t rows) {
     uint64_t bytes = 0;
     uint64_t products = 0;
     for (const WeightMatrix* matrix : matrices) {
@@ -65,13 +66,16 @@ class Builder {
   }
 
   uint32_t rows() const { return wide() ? session_.prefill_chunk : kMaxWidth; }
-  uint32_t row_parts() const { return wide() ? (session_.prefill_chunk + kWideSliceRows - 1) / kWideSliceRows : 1; }
+  uint32_t row_parts() const {
+    return wide() ? (session_.prefill_chunk + kWideSliceRows - 1) / kWideSliceRows : 1;
+  }
 
   void add_layer(uint32_t layer, const LayerWeights& w) {
     const ModelShape& shape = weights_.shape;
     add(Op::kMixerNorm, layer);
     if (layer == shape.layers || shape.is_attention(layer)) {
-      add_product(Op::kMixerIn, layer, {&w.attention.query_gate, &w.attention.key, &w.attention.value}, rows());
+      add_product(Op::kMixerIn, layer, {&w.attention.query_gate, &w.attention.key, &w.attention.value},
+                  rows());
       add(Op::kRopeAndStore, layer);
       add(Op::kAttend, layer, row_parts());
       add(Op::kAttendCombine, layer);
@@ -114,8 +118,8 @@ class Builder {
 
 }  // namespace
 
-void lay_out_program(ProgramKind kind, const ModelWeights& weights, const SessionShape& session, Layout& layout,
-                     Program& program) {
+void lay_out_program(ProgramKind kind, const ModelWeights& weights, const SessionShape& session,
+                     Layout& layout, Program& program) {
   program.count = Builder(kind, weights, session, nullptr).build();
   program.slices = layout.take<Slice>(program.count);
   if (program.slices != nullptr) Builder(kind, weights, session, program.slices).build();

@@ -32,8 +32,8 @@ enum class Op : uint8_t {
   kMtpGuess,
 };
 
-/// One unit of timing and cancelling: part `part` of `parts` of an operation on a layer. Layer shape.layers is
-/// the MTP block's.
+/// One unit of timing and cancelling: part `part` of `parts` of an operation on a layer. Layer shape.layers
+/// is the MTP block's.
 struct Slice {
   Op op;
   uint8_t kind;  // slices of one kind take about the same time
@@ -51,7 +51,7 @@ enum class ProgramKind : uint8_t { kNarrow, kWide, kDraftCache, kDraft, kDraftCh
 
 /// Lays out the program's slices: how finely an operation is cut depends on the weights it reads and the rows
 /// it has at most.
-void lay_out_program(ProgramKind kind, const ModelWeights& weights, const SessionShape& session, Layout& layout,
-                     Program& program);
+void lay_out_program(ProgramKind kind, const ModelWeights& weights, const SessionShape& session,
+                     Layout& layout, Program& program);
 
 }  // namespace inlay::cpu

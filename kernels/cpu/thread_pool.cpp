@@ -24,7 +24,8 @@ void pause_thread() {
 ThreadPool::ThreadPool(uint32_t threads, std::pmr::memory_resource* resource) : helpers_(resource) {
   helpers_.reserve(threads - 1);
   try {
-    for (uint32_t worker = 1; worker < threads; ++worker) helpers_.emplace_back([this, worker] { help(worker); });
+    for (uint32_t worker = 1; worker < threads; ++worker)
+      helpers_.emplace_back([this, worker] { help(worker); });
   } catch (...) {
     stop_helpers();
     throw;

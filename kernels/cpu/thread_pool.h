@@ -27,8 +27,9 @@ class ThreadPool {
   /// unique among the calls that run at the same time.
   template <typename F>
   void run(uint32_t tasks, F& f) {
-    run_erased(tasks, [](void* context, uint32_t task, uint32_t worker) { (*static_cast<F*>(context))(task, worker); },
-               &f);
+    run_erased(
+        tasks,
+        [](void* context, uint32_t task, uint32_t worker) { (*static_cast<F*>(context))(task, worker); }, &f);
   }
 
  private:
