@@ -1,12 +1,17 @@
 #include "runtime/c_api.h"
 
+#include <cstring>
+
 // The C ABI: a thin skin. Handles are the objects behind them under another name.
 
 using namespace inlay;
 using namespace inlay::abi;
 
 const char* inlay_status_name(inlay_status status) {
-  switch (status) {
+  // A host may pass any number: as an int that is no undefined behaviour.
+  int number;
+  std::memcpy(&number, &status, sizeof number);
+  switch (number) {
     case INLAY_OK: return "INLAY_OK";
     case INLAY_PENDING: return "INLAY_PENDING";
     case INLAY_END: return "INLAY_END";

@@ -139,6 +139,7 @@ class CpuDevice final : public Device {
     auto& state = static_cast<CpuState&>(base);
     std::memset(state.delta_state, 0, state.delta_floats() * sizeof(float));
     std::fill_n(state.committed, state.shape.delta_net_layers(), 0);
+    std::fill_n(state.hidden, size_t{2} * (kMaxWidth + 1) * state.shape.embedding, 0.0f);
     return INLAY_OK;
   }
 

@@ -290,7 +290,7 @@ void prepare_chunk(const float* x, uint32_t columns, ActivationChunk& chunk) {
   for (int i = 0; i < kVectors; ++i) chunk.sums16[i] = static_cast<float>(sums[i]);
   for (int i = 0; i < 8; ++i) {
     chunk.sums32[i] = 0.0f;
-    chunk.sums32[8 + i] = static_cast<float>(sums[2 * i] + sums[2 * i + 1]);
+    chunk.sums32[8 + i] = chunk.sums16[2 * i] + chunk.sums16[2 * i + 1];
   }
 }
 

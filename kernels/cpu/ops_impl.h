@@ -269,9 +269,9 @@ void kv_store(KvType type, const float* x, uint32_t n, std::byte* out) {
       memcpy(bytes, &scale, 2);
       for (uint32_t i = 0; i < 32; ++i) {
         const float q = __builtin_rintf(x[b + i] * inverse);
-        bytes[2 + i] = static_cast<uint8_t>(static_cast<int8_t>(q > 127.0f    ? 127.0f
-                                                                : q < -127.0f ? -127.0f
-                                                                              : q));
+        // Written so that a NaN ends up at an end too.
+        const float clamped = q > 127.0f ? 127.0f : q > -127.0f ? q : -127.0f;
+        bytes[2 + i] = static_cast<uint8_t>(static_cast<int8_t>(clamped));
       }
     }
   }
