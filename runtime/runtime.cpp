@@ -89,7 +89,7 @@ void Runtime::destroy() {
 }
 
 inlay_runtime_info Runtime::info() const {
-  return {sizeof(inlay_runtime_info), params_.device, params_.threads, device_->instruction_set(),
+  return {sizeof(inlay_runtime_info), params_.device, params_.device_index, params_.threads, device_->instruction_set(),
           device_->name()};
 }
 

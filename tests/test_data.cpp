@@ -74,6 +74,8 @@ std::filesystem::path own_data(std::string_view relative) {
   return *path;
 }
 
+bool full_speed() { return INLAY_FULL_SPEED && std::getenv("INLAY_TEST_EMULATED") == nullptr; }
+
 void report_skip(std::string_view reason) {
   ++skipped_count;
   MESSAGE("skipped: " << std::string(reason));

@@ -24,6 +24,9 @@ std::optional<std::filesystem::path> bundled_model();
 /// of the source.
 std::filesystem::path own_data(std::string_view relative);
 
+/// False in a build or a run whose times mean nothing: unoptimised, with sanitizers, or emulated.
+bool full_speed();
+
 /// Records that the running test case could not be run; the process then ends with kSkippedExitCode.
 void report_skip(std::string_view reason);
 int skipped_tests();

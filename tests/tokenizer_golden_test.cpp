@@ -148,11 +148,11 @@ TEST_CASE("a megabyte of mixed text takes less than half a second") {
     tokenizer->encode(text, true, {}, memory);
     best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
-#ifdef NDEBUG
-  CHECK(best < 0.5);
-#else
-  MESSAGE("unoptimised: " << best << " s");
-#endif
+  if (test::full_speed()) {
+    CHECK(best < 0.5);
+  } else {
+    MESSAGE("not at full speed: " << best << " s");
+  }
 }
 
 }  // namespace inlay

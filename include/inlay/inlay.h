@@ -162,12 +162,13 @@ INLAY_API inlay_status inlay_runtime_memory(inlay_runtime *runtime, int32_t rese
 typedef struct inlay_runtime_info {
   uint32_t struct_size;
   int32_t device;
+  uint32_t device_index;
   uint32_t threads;
   const char *instruction_set; /* of the CPU kernels in use; lives as long as the library */
   const char *device_name;     /* lives as long as the runtime */
 } inlay_runtime_info;
 #define INLAY_RUNTIME_INFO_INIT \
-  { sizeof(inlay_runtime_info), 0, 0, NULL, NULL }
+  { sizeof(inlay_runtime_info), 0, 0, 0, NULL, NULL }
 INLAY_API inlay_status inlay_runtime_get_info(const inlay_runtime *runtime, inlay_runtime_info *out_info);
 
 /* Measures a plain streaming read of the memory that weights lie in, in bytes a second: the limit that
