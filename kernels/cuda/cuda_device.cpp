@@ -1,0 +1,533 @@
+#include "kernels/cuda/cuda_device.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <string>
+
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/bandwidth.h"
+#include "kernels/cuda/cuda_error.h"
+#include "kernels/cuda/pass.h"
+#include "kernels/cuda/scratch.h"
+#include "kernels/cuda/state.h"
+#include "kernels/cuda/weights.h"
+#include "runtime/error.h"
+
+namespace inlay::cuda {
+namespace {
+
+constexpr uint64_t kPage = 4096;
+constexpr int kOldestMajor = 8;  // sm_80: cp.async and the F16 tensor cores with float sums
+
+uint64_t align_page(uint64_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+
+// Kinds of slices that take about the same time.
+enum SliceKind : uint32_t { kEmbed, kDeltaNet, kAttention, kFeedForward, kHead, kMtp, kWideKinds = 8 };
+
+int choose_device(uint32_t index) {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  (void)cudaGetLastError();
+  if (error != cudaSuccess || count == 0) {
+    throw Error(INLAY_ERROR_UNSUPPORTED,
+                std::string("no CUDA device: ") +
+                    (error != cudaSuccess ? cudaGetErrorString(error) : "the driver reports none"));
+  }
+  if (index >= static_cast<uint32_t>(count)) {
+    throw Error(INLAY_ERROR_UNSUPPORTED, "CUDA device " + std::to_string(index) +
+                                             " was asked for, this machine has " + std::to_string(count));
+  }
+  return static_cast<int>(index);
+}
+
+void check_shape(const ModelShape& s) {
+  const auto refuse = [](const std::string& what) {
+    throw Error(INLAY_ERROR_UNSUPPORTED, "CUDA device: " + what);
+  };
+  if (s.state_length != 128)
+    refuse("DeltaNet heads of " + std::to_string(s.state_length) + " elements, only 128");
+  if (s.conv_kernel != 4) refuse("a convolution of " + std::to_string(s.conv_kernel) + " taps, only 4");
+  if (!attention_supports(s.head_length)) {
+    refuse("attention heads of " + std::to_string(s.head_length) + " elements, only 64, 128 and 256");
+  }
+  if (s.heads % s.kv_heads != 0 || s.value_heads % s.key_heads != 0)
+    refuse("heads that do not share out evenly");
+  if (s.embedding % 32 != 0 || s.feed_forward % 32 != 0) refuse("lengths that are not multiples of 32");
+  if (s.rope_length > s.head_length || s.rope_length % 2 != 0) refuse("rotated elements beyond a head");
+}
+
+class CudaDevice final : public Device {
+ public:
+  CudaDevice(const DeviceParams& params, std::pmr::memory_resource* memory)
+      : memory_(memory), device_(choose_device(params.device_index)) {
+    const CurrentDevice current(device_);
+    check(current.error(), "cudaSetDevice");
+    cudaDeviceProp properties = {};
+    check(cudaGetDeviceProperties(&properties, device_), "cudaGetDeviceProperties");
+    if (properties.major < kOldestMajor) {
+      throw Error(INLAY_ERROR_UNSUPPORTED, std::string(properties.name) + " has compute capability " +
+                                               std::to_string(properties.major) + "." +
+                                               std::to_string(properties.minor) + ", Inlay needs 8.0");
+    }
+    std::snprintf(name_, sizeof(name_), "%s", properties.name);
+    std::snprintf(architecture_, sizeof(architecture_), "sm_%d%d", properties.major, properties.minor);
+    pass_.attention_blocks = static_cast<uint32_t>(properties.multiProcessorCount) * 2;
+    pass_.gemm = make_gemm_device(device_);
+    check(prepare_matvec(&pass_.matvec), "prepare_matvec");
+    programmatic_ = pass_.matvec.programmatic;
+    stream_ = static_cast<cudaStream_t>(params.stream);
+    if (stream_ == nullptr) {
+      int lowest = 0, highest = 0;
+      check(cudaDeviceGetStreamPriorityRange(&lowest, &highest), "cudaDeviceGetStreamPriorityRange");
+      check(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking,
+                                         params.low_priority ? lowest : highest),
+            "cudaStreamCreateWithPriority");
+      owns_stream_ = true;
+    }
+  }
+
+  ~CudaDevice() override {
+    const CurrentDevice current(device_);
+    if (owns_stream_) (void)cudaStreamDestroy(stream_);
+  }
+
+  std::pmr::memory_resource* memory() const { return memory_; }
+  const char* name() const override { return name_; }
+  const char* instruction_set() const override { return architecture_; }
+  uint32_t default_prefill_chunk(const ModelShape&) const override { return 4096; }
+  bool asynchronous() const override { return true; }
+  double measure_read_bandwidth() override {
+    const CurrentDevice current(device_);
+    check(current.error(), "cudaSetDevice");
+    return cuda::measure_read_bandwidth(pass_.gemm.multiprocessors, stream_);
+  }
+
+  DeviceBytes plan_weights(const ModelWeights& weights) const override {
+    check_shape(weights.shape);
+    Layout device;
+    lay_out_weights(weights, device, nullptr);
+    Layout host;
+    host.take<CudaWeights>(1);
+    host.take<LayerWeights>(weights.shape.layers);
+    return {host.bytes(), device_granules(device.bytes())};
+  }
+
+  DeviceBytes plan_state(const ModelShape& shape, const SessionShape& session) const override {
+    CudaState state;
+    Layout device;
+    lay_out_state(shape, session, device, state);
+    Layout host;
+    host.take<CudaState>(1);
+    return {host.bytes(), device_granules(device.bytes())};
+  }
+
+  DeviceBytes plan_scratch(const ModelWeights& weights, const SessionShape& session) const override {
+    CudaScratch scratch;
+    Layout device;
+    lay_out_scratch(weights, session, device, scratch);
+    return {scratch_host_bytes(weights.shape, scratch), device_granules(device.bytes())};
+  }
+
+  DeviceWeights* create_weights(const ModelWeights& weights, std::byte* host, inlay_progress_fn progress,
+                                void* progress_user_data) override {
+    const CurrentDevice current(device_);
+    check(current.error(), "cudaSetDevice");
+    const DeviceBytes plan = plan_weights(weights);
+    Layout layout(host, plan.host);
+    auto* result = new (layout.take<CudaWeights>(1)) CudaWeights;
+    result->model = weights;
+    result->model.layers = layout.take<LayerWeights>(weights.shape.layers);
+    result->bytes = plan.device;
+    result->memory = take_device_memory(plan.device, "weights");
+    try {
+      Layout device(result->memory, plan.device);
+      lay_out_weights(weights, device, result);
+      upload_weights(weights, *result, stream_, progress, progress_user_data);
+    } catch (...) {
+      (void)cudaFree(result->memory);
+      throw;
+    }
+    return result;
+  }
+
+  DeviceState* create_state(const DeviceWeights& weights, const SessionShape& session,
+                            std::byte* host) override {
+    const CurrentDevice current(device_);
+    check(current.error(), "cudaSetDevice");
+    const ModelShape& shape = static_cast<const CudaWeights&>(weights).model.shape;
+    const DeviceBytes plan = plan_state(shape, session);
+    auto* state = new (host) CudaState;
+    state->bytes = plan.device;
+    state->memory = take_device_memory(plan.device, "session's state");
+    try {
+      Layout device(state->memory, plan.device);
+      lay_out_state(shape, session, device, *state);
+      check(clear_state(*state, stream_), "clear_state");
+      check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+    } catch (...) {
+      (void)cudaFree(state->memory);
+      throw;
+    }
+    return state;
+  }
+
+  DeviceScratch* create_scratch(const DeviceWeights& weights, const SessionShape& session,
+                                std::byte* host) override {
+    const CurrentDevice current(device_);
+    check(current.error(), "cudaSetDevice");
+    const auto& model = static_cast<const CudaWeights&>(weights);
+    const DeviceBytes plan = plan_scratch(model.model, session);
+    auto* scratch = new (host) CudaScratch;
+    scratch->weights = &model;
+    scratch->bytes = plan.device;
+    try {
+      scratch->memory = take_device_memory(plan.device, "scratch");
+      Layout device(scratch->memory, plan.device);
+      lay_out_scratch(model.model, session, device, *scratch);
+      place_pinned(*scratch, host);
+      check(cudaMemsetAsync(scratch->memory, 0, plan.device, stream_), "cudaMemsetAsync");
+      check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+      make_graphs(*scratch);
+    } catch (...) {
+      free_scratch(*scratch);
+      throw;
+    }
+    return scratch;
+  }
+
+  void release(DeviceWeights* base) override {
+    if (base == nullptr) return;
+    const CurrentDevice current(device_);
+    auto* weights = static_cast<CudaWeights*>(base);
+    (void)cudaStreamSynchronize(stream_);
+    (void)cudaFree(weights->memory);
+    weights->~CudaWeights();
+  }
+  void release(DeviceState* base) override {
+    if (base == nullptr) return;
+    const CurrentDevice current(device_);
+    auto* state = static_cast<CudaState*>(base);
+    (void)cudaStreamSynchronize(stream_);
+    (void)cudaFree(state->memory);
+    state->~CudaState();
+  }
+  void release(DeviceScratch* base) override {
+    if (base == nullptr) return;
+    const CurrentDevice current(device_);
+    auto* scratch = static_cast<CudaScratch*>(base);
+    (void)cudaStreamSynchronize(stream_);
+    free_scratch(*scratch);
+    scratch->~CudaScratch();
+  }
+
+  inlay_status reset(DeviceState& base) override {
+    const CurrentDevice current(device_);
+    return to_status(reset_state(static_cast<CudaState&>(base), stream_));
+  }
+
+  inlay_status copy(const DeviceState& from, DeviceState& to, uint64_t position) override {
+    const CurrentDevice current(device_);
+    return to_status(
+        copy_state(static_cast<const CudaState&>(from), static_cast<CudaState&>(to), position, stream_));
+  }
+
+  uint32_t slice_count(const DeviceScratch& base, const Pass& pass) const override {
+    const auto& scratch = static_cast<const CudaScratch&>(base);
+    switch (pass.kind) {
+      case PassKind::kNarrow: return narrow_slices(scratch.shape());
+      case PassKind::kWide: return wide_slices(scratch.shape(), scratch.session.mtp);
+      case PassKind::kDraft: return std::max(pass.drafts, 1u);
+    }
+    return 0;
+  }
+
+  uint32_t slice_kind(const DeviceScratch& base, const Pass& pass, uint32_t slice) const override {
+    const ModelShape& shape = static_cast<const CudaScratch&>(base).shape();
+    if (pass.kind == PassKind::kDraft) return kMtp;
+    const uint32_t first = pass.kind == PassKind::kWide ? uint32_t{kWideKinds} : 0;
+    if (slice == 0) return first + kEmbed;
+    if (slice == 2 * shape.layers + 1) return first + kHead;
+    if (slice > 2 * shape.layers) return first + kMtp;
+    if (slice % 2 == 0) return first + kFeedForward;
+    return first + (shape.is_attention(slice / 2) ? kAttention : kDeltaNet);
+  }
+
+  inlay_status run(DeviceScratch& base, const Pass& pass, uint32_t begin, uint32_t end) override {
+    auto& scratch = static_cast<CudaScratch&>(base);
+    const CurrentDevice current(device_);
+    if (current.error() != cudaSuccess || pass.rows == 0) return INLAY_ERROR_DEVICE;
+    Queue queue;
+    queue.stream = stream_;
+    const uint32_t count = slice_count(scratch, pass);
+    switch (pass.kind) {
+      case PassKind::kNarrow: run_narrow(scratch, pass, begin, end, queue); break;
+      case PassKind::kWide: run_wide(scratch, pass, begin, end, queue); break;
+      case PassKind::kDraft: run_draft(scratch, pass, begin, end, queue); break;
+    }
+    if (end != count) queue.note(cudaStreamSynchronize(stream_));
+    return to_status(queue.error);
+  }
+
+  inlay_status poll(DeviceScratch&) override {
+    const CurrentDevice current(device_);
+    const cudaError_t error = cudaStreamQuery(stream_);
+    return error == cudaErrorNotReady ? INLAY_PENDING : to_status(error);
+  }
+
+  inlay_status finish(DeviceScratch& base, const Pass& pass, PassResult* out_result) override {
+    auto& scratch = static_cast<CudaScratch&>(base);
+    const CurrentDevice current(device_);
+    Queue queue;
+    queue.stream = stream_;
+    const ModelShape& shape = scratch.shape();
+    if (pass.kind == PassKind::kWide) {
+      const Segment& segment = pass.segments[0];
+      const auto& state = static_cast<const CudaState&>(*segment.state);
+      launch_delta_net_finish(queue, state.view, scratch.delta, shape.delta_net_layers(),
+                              shape.conv_channels(), segment.position, segment.rows);
+      scratch.undo_layers = 0;
+    }
+    queue.note(cudaStreamSynchronize(stream_));
+    if (queue.error != cudaSuccess) return INLAY_ERROR_DEVICE;
+    if (pass.kind != PassKind::kDraft) {
+      for (const Segment& segment : pass.segments) static_cast<CudaState*>(segment.state)->hidden_turn ^= 1;
+    }
+    *out_result = {scratch.host_logits, scratch.pinned->draft_tokens, scratch.pinned->draft_probabilities,
+                   scratch.host_logits};
+    return INLAY_OK;
+  }
+
+  inlay_status abandon(DeviceScratch& base, const Pass& pass, uint32_t) override {
+    auto& scratch = static_cast<CudaScratch&>(base);
+    const CurrentDevice current(device_);
+    // A narrow pass has only committed what was kept before it, and a draft only written beyond the end.
+    cudaError_t error = cudaSuccess;
+    if (pass.kind == PassKind::kWide && scratch.undo_layers > 0) {
+      const auto& state = static_cast<const CudaState&>(*pass.segments[0].state);
+      const uint64_t layer = uint64_t{scratch.shape().value_length()} * scratch.shape().state_length;
+      error = cudaMemcpyAsync(state.view.delta, scratch.delta.undo,
+                              scratch.undo_layers * layer * sizeof(float), cudaMemcpyDeviceToDevice, stream_);
+      scratch.undo_layers = 0;
+    }
+    const cudaError_t waited = cudaStreamSynchronize(stream_);
+    return to_status(error != cudaSuccess ? error : waited);
+  }
+
+  inlay_status read_hidden(const DeviceState& base, uint32_t row, float* out) override {
+    const auto& state = static_cast<const CudaState&>(base);
+    const CurrentDevice current(device_);
+    const uint32_t n = state.shape.embedding;
+    const cudaError_t error = cudaMemcpyAsync(out, state.hidden_rows(state.hidden_turn) + uint64_t{row} * n,
+                                              n * sizeof(float), cudaMemcpyDeviceToHost, stream_);
+    const cudaError_t waited = cudaStreamSynchronize(stream_);
+    return to_status(error != cudaSuccess ? error : waited);
+  }
+
+ private:
+  static uint64_t scratch_host_bytes(const ModelShape& shape, CudaScratch& scratch) {
+    Layout pinned;
+    lay_out_pinned(shape, pinned, scratch);
+    return sizeof(CudaScratch) + kPage + align_page(pinned.bytes());
+  }
+
+  /// Registers whole pages inside the block, so that no page of it is another object's.
+  static void place_pinned(CudaScratch& scratch, std::byte* host) {
+    Layout counting;
+    lay_out_pinned(scratch.shape(), counting, scratch);
+    const uint64_t bytes = align_page(counting.bytes());
+    auto* base =
+        reinterpret_cast<std::byte*>(align_page(reinterpret_cast<uintptr_t>(host + sizeof(CudaScratch))));
+    check(cudaHostRegister(base, bytes, cudaHostRegisterDefault), "cudaHostRegister");
+    scratch.registered = base;
+    Layout placing(base, bytes);
+    lay_out_pinned(scratch.shape(), placing, scratch);
+    new (scratch.pinned) PinnedBlock;
+  }
+
+  static void free_scratch(CudaScratch& scratch) {
+    for (cudaGraphExec_t graph : scratch.narrow_graph) {
+      if (graph != nullptr) (void)cudaGraphExecDestroy(graph);
+    }
+    for (cudaGraphExec_t graph : scratch.draft_graph) {
+      if (graph != nullptr) (void)cudaGraphExecDestroy(graph);
+    }
+    if (scratch.chain_graph != nullptr) (void)cudaGraphExecDestroy(scratch.chain_graph);
+    if (scratch.registered != nullptr) (void)cudaHostUnregister(scratch.registered);
+    if (scratch.memory != nullptr) (void)cudaFree(scratch.memory);
+  }
+
+  /// Records what `record` queues into a graph that can be launched at once.
+  template <typename Record>
+  cudaGraphExec_t capture(Record&& record) {
+    cudaStream_t stream = nullptr;
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t result = nullptr;
+    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+    cudaError_t error = cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
+    if (error == cudaSuccess) {
+      Queue queue;
+      queue.stream = stream;
+      record(queue);
+      const cudaError_t ended = cudaStreamEndCapture(stream, &graph);
+      error = queue.error != cudaSuccess ? queue.error : ended;
+    }
+    if (error == cudaSuccess) error = cudaGraphInstantiate(&result, graph, 0);
+    if (error == cudaSuccess) error = cudaGraphUpload(result, stream);
+    if (error == cudaSuccess) error = cudaStreamSynchronize(stream);
+    if (graph != nullptr) (void)cudaGraphDestroy(graph);
+    (void)cudaStreamDestroy(stream);
+    if (error != cudaSuccess && result != nullptr) (void)cudaGraphExecDestroy(result);
+    check(error, "recording a graph");
+    return result;
+  }
+
+  void make_graphs(CudaScratch& scratch) {
+    for (uint32_t rows = 1; rows <= kMaxWidth; ++rows) {
+      scratch.narrow_graph[rows - 1] = capture([&](Queue& queue) {
+        queue_params(scratch, queue);
+        for (uint32_t slice = 0; slice < narrow_slices(scratch.shape()); ++slice) {
+          queue_narrow_slice({pass_, scratch, queue, rows, 1, rows}, slice);
+          queue.programmatic = programmatic_;
+        }
+      });
+      if (!scratch.session.mtp) continue;
+      scratch.draft_graph[rows - 1] = capture([&](Queue& queue) {
+        queue_params(scratch, queue);
+        queue.programmatic = programmatic_;
+        queue_mtp({pass_, scratch, queue, rows, 1, rows}, true);
+      });
+    }
+    if (!scratch.session.mtp) return;
+    scratch.chain_graph = capture([&](Queue& queue) {
+      queue.programmatic = programmatic_;
+      queue_mtp({pass_, scratch, queue, 1, 1, 1}, true);
+    });
+  }
+
+  static void queue_params(CudaScratch& scratch, Queue& queue) {
+    queue.note(cudaMemcpyAsync(scratch.params, &scratch.pinned->params, sizeof(PassParams),
+                               cudaMemcpyHostToDevice, queue.stream));
+  }
+
+  /// Writes what changes from pass to pass; false for a pass that does not fit the scratch.
+  static bool set_params(CudaScratch& scratch, const Pass& pass) {
+    if (pass.rows > kMaxRows || pass.segments.size() > kMaxSegments) return false;
+    PassParams& params = scratch.pinned->params;
+    params.rows = pass.rows;
+    params.segments = static_cast<uint32_t>(pass.segments.size());
+    params.draft_step = 0;
+    std::memcpy(params.tokens, pass.tokens, pass.rows * sizeof(int32_t));
+    for (uint32_t i = 0; i < params.segments; ++i) {
+      const Segment& from = pass.segments[i];
+      const auto& state = static_cast<const CudaState&>(*from.state);
+      if (from.rows > kMaxWidth) return false;
+      SegmentParams& to = params.segment[i];
+      to.state = state.view;
+      to.position = from.position;
+      to.row_begin = from.row_begin;
+      to.rows = from.rows;
+      to.hidden_in = state.hidden_rows(state.hidden_turn) + uint64_t{from.hidden_row} * state.shape.embedding;
+      to.hidden_out = state.hidden_rows(1 - state.hidden_turn);
+      for (uint32_t row = 0; row < from.rows; ++row) {
+        params.row_segment[from.row_begin + row] = i;
+        params.row_position[from.row_begin + row] = from.position + row;
+      }
+    }
+    return true;
+  }
+
+  void run_narrow(CudaScratch& scratch, const Pass& pass, uint32_t begin, uint32_t end, Queue& queue) {
+    if (begin == 0 && !set_params(scratch, pass)) return queue.note(cudaErrorInvalidValue);
+    const bool whole = begin == 0 && end == narrow_slices(scratch.shape());
+    if (whole && pass.segments.size() == 1) {
+      return queue.note(cudaGraphLaunch(scratch.narrow_graph[pass.rows - 1], queue.stream));
+    }
+    uint32_t most = 0;
+    for (const Segment& segment : pass.segments) most = std::max(most, segment.rows);
+    if (begin == 0) queue_params(scratch, queue);
+    for (uint32_t slice = begin; slice < end; ++slice) {
+      const auto segments = static_cast<uint32_t>(pass.segments.size());
+      queue_narrow_slice({pass_, scratch, queue, pass.rows, segments, most}, slice);
+      queue.programmatic = programmatic_;
+    }
+  }
+
+  void run_wide(CudaScratch& scratch, const Pass& pass, uint32_t begin, uint32_t end, Queue& queue) {
+    const Segment& segment = pass.segments[0];
+    if (pass.rows > scratch.rows || pass.segments.size() != 1) return queue.note(cudaErrorInvalidValue);
+    if (begin == 0) {
+      scratch.undo_layers = 0;
+      std::memcpy(scratch.host_tokens, pass.tokens, pass.rows * sizeof(int32_t));
+      queue.note(cudaMemcpyAsync(scratch.tokens, scratch.host_tokens, pass.rows * sizeof(int32_t),
+                                 cudaMemcpyHostToDevice, queue.stream));
+    }
+    const WideContext context{pass_,
+                              scratch,
+                              static_cast<CudaState&>(*segment.state),
+                              queue,
+                              pass.rows,
+                              segment.position,
+                              segment.hidden_row,
+                              pass.logits};
+    for (uint32_t slice = begin; slice < end; ++slice) {
+      queue_wide_slice(context, slice);
+      queue.programmatic = programmatic_;
+    }
+  }
+
+  void run_draft(CudaScratch& scratch, const Pass& pass, uint32_t begin, uint32_t end, Queue& queue) {
+    if (begin == 0 && (pass.rows > kMaxWidth || !set_params(scratch, pass)))
+      return queue.note(cudaErrorInvalidValue);
+    if (pass.drafts == 0) {
+      queue_params(scratch, queue);
+      return queue_mtp({pass_, scratch, queue, pass.rows, 1, pass.rows}, false);
+    }
+    for (uint32_t guess = begin; guess < end; ++guess) {
+      cudaGraphExec_t graph = guess == 0 ? scratch.draft_graph[pass.rows - 1] : scratch.chain_graph;
+      queue.note(cudaGraphLaunch(graph, queue.stream));
+    }
+    if (end != pass.drafts) return;
+    static_assert(offsetof(PinnedBlock, draft_probabilities) ==
+                  offsetof(PinnedBlock, draft_tokens) + sizeof(PinnedBlock::draft_tokens));
+    queue.note(cudaMemcpyAsync(scratch.pinned->draft_tokens, scratch.draft_tokens,
+                               sizeof(PinnedBlock::draft_tokens) + sizeof(PinnedBlock::draft_probabilities),
+                               cudaMemcpyDeviceToHost, queue.stream));
+    if (pass.draft_logits) {
+      queue.note(cudaMemcpyAsync(scratch.host_logits, scratch.logits,
+                                 scratch.shape().vocabulary * sizeof(float), cudaMemcpyDeviceToHost,
+                                 queue.stream));
+    }
+  }
+
+  std::pmr::memory_resource* memory_;
+  int device_;
+  char name_[256] = {};
+  char architecture_[16] = {};
+  PassDevice pass_;
+  bool programmatic_ = false;
+  cudaStream_t stream_ = nullptr;
+  bool owns_stream_ = false;
+};
+
+}  // namespace
+
+Device* make_device(const DeviceParams& params, std::pmr::memory_resource* memory) {
+  void* place = memory->allocate(sizeof(CudaDevice), alignof(CudaDevice));
+  try {
+    return new (place) CudaDevice(params, memory);
+  } catch (...) {
+    memory->deallocate(place, sizeof(CudaDevice), alignof(CudaDevice));
+    throw;
+  }
+}
+
+void destroy_device(Device* device) {
+  if (device == nullptr) return;
+  auto* object = static_cast<CudaDevice*>(device);
+  std::pmr::memory_resource* memory = object->memory();
+  object->~CudaDevice();
+  memory->deallocate(object, sizeof(CudaDevice), alignof(CudaDevice));
+}
+
+}  // namespace inlay::cuda

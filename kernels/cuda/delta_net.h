@@ -1,0 +1,57 @@
+#pragma once
+
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/pass_params.h"
+
+namespace inlay::cuda {
+
+/// What the Gated DeltaNet kernels of one layer work on. Strides are in floats; row r of a buffer belongs to
+/// row r of the pass.
+struct DeltaNetArguments {
+  const PassParams* params = nullptr;  // null in a wide pass, whose one segment is the next two
+  StateView state;
+  uint64_t position = 0;
+  const float* qkv = nullptr;    // [rows][stride]: inputs of the convolution; q, k, then v
+  const float* beta = nullptr;   // [rows][stride]: before the sigmoid
+  const float* alpha = nullptr;  // [rows][stride]
+  uint32_t qkv_stride = 0;
+  uint32_t gate_stride = 0;        // of beta and alpha
+  const float* conv = nullptr;     // [4][conv channels]
+  const float* dt_bias = nullptr;  // [value heads]
+  const float* a = nullptr;        // [value heads]
+  float* out = nullptr;            // [rows][value heads * 128]
+  uint32_t key_heads = 0;
+  uint32_t value_heads = 0;
+  uint32_t layer = 0;  // among the DeltaNet layers
+  float epsilon = 0;
+
+  __host__ __device__ uint32_t key_length() const { return key_heads * 128; }
+  __host__ __device__ uint32_t value_length() const { return value_heads * 128; }
+  __host__ __device__ uint32_t channels() const { return 2 * key_length() + value_length(); }
+};
+
+/// Narrow: replays what is logged between the layer's committed position and each segment's, writes the state
+/// back, then runs the segment's rows from registers and logs them. The committed position itself is moved by
+/// the gated norm that follows. `rows` is the most that a segment has.
+void launch_delta_net(Queue& queue, const DeltaNetArguments& arguments, uint32_t segments);
+
+/// What a wide pass's DeltaNet works in, beside DeltaNetArguments.
+struct DeltaNetWide {
+  float* keys = nullptr;    // [rows][2 * key length]: q and k, normalised
+  float* values = nullptr;  // [rows][value length]
+  float2* gates = nullptr;  // [rows][value heads]: decay, beta
+  float* undo = nullptr;    // [layer][value head][128][128]: the state as it was before the pass
+  float* tail = nullptr;    // [layer][kTail][conv channels]: the last inputs of the convolution
+  static constexpr uint32_t kTail = 3;
+};
+
+/// Wide: saves the state for an undo, replays the log, advances over `rows` rows and writes the state back.
+/// What is logged and committed stays untouched until launch_delta_net_finish says that the pass is done.
+void launch_delta_net_wide(Queue& queue, const DeltaNetArguments& arguments, const DeltaNetWide& wide,
+                           uint32_t rows);
+
+/// Moves every layer's committed position to the end of a wide pass and logs the convolution's last inputs.
+void launch_delta_net_finish(Queue& queue, const StateView& state, const DeltaNetWide& wide, uint32_t layers,
+                             uint32_t channels, uint64_t position, uint32_t rows);
+
+}  // namespace inlay::cuda

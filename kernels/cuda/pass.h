@@ -1,0 +1,61 @@
+#pragma once
+
+#include "kernels/cuda/gemm.h"
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/matvec.h"
+#include "kernels/cuda/scratch.h"
+#include "kernels/cuda/state.h"
+
+// The passes as lists of kernels. Each function queues one slice's; nothing here waits, allocates or throws.
+
+namespace inlay::cuda {
+
+struct PassDevice {
+  MatvecDevice matvec;
+  GemmDevice gemm;
+  uint32_t attention_blocks = 0;
+};
+
+/// What a narrow or draft pass's kernels are queued with; all that changes between passes of one shape is in
+/// scratch.params.
+struct NarrowContext {
+  const PassDevice& device;
+  CudaScratch& scratch;
+  Queue& queue;
+  uint32_t rows = 0;
+  uint32_t segments = 1;
+  uint32_t segment_rows = 0;  // the most of one segment
+
+  const ModelShape& shape() const { return scratch.shape(); }
+  const ModelWeights& model() const { return scratch.weights->model; }
+};
+
+// Slices of a narrow pass: embed, then mixer and feed-forward of each layer, then the head.
+inline uint32_t narrow_slices(const ModelShape& shape) { return 2 + 2 * shape.layers; }
+void queue_narrow_slice(const NarrowContext& context, uint32_t slice);
+
+/// Brings the MTP head's KV up to date with the rows; with `guess`, also guesses what follows the last of
+/// them.
+void queue_mtp(const NarrowContext& context, bool guess);
+
+struct WideContext {
+  const PassDevice& device;
+  CudaScratch& scratch;
+  CudaState& state;
+  Queue& queue;
+  uint32_t rows = 0;
+  uint64_t position = 0;
+  uint32_t hidden_row = 0;
+  bool logits = true;
+
+  const ModelShape& shape() const { return scratch.shape(); }
+  const ModelWeights& model() const { return scratch.weights->model; }
+};
+
+// Slices of a wide pass: as a narrow one's, then, where the session has the MTP head, its KV.
+inline uint32_t wide_slices(const ModelShape& shape, bool mtp) {
+  return narrow_slices(shape) + (mtp ? 1 : 0);
+}
+void queue_wide_slice(const WideContext& context, uint32_t slice);
+
+}  // namespace inlay::cuda

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cuda_fp16.h>
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "formats/tensor_type.h"
+
+// Weight matrices as the CUDA kernels read them: tiles of 8 rows by 256 columns, each tile contiguous, the
+// tiles of a row of tiles one after another. Within a tile, the bits lie so that a warp's 16-byte loads are
+// the operands of m16n8k16 matrix instructions. A tile is as large as the file's blocks that it holds; only
+// the last rows and columns are padded, to whole tiles.
+
+namespace inlay::cuda {
+
+/// A packed matrix in device memory, aligned to 256 bytes. Copied into kernel parameters.
+struct PackedMatrix {
+  const void* data = nullptr;
+  TensorType type = TensorType::F32;
+  uint32_t rows = 0;     // outputs
+  uint32_t columns = 0;  // inputs: a whole number of the type's blocks, and of 32
+  float scale = 1.0f;    // multiplies every result
+};
+
+/// Bytes that a packed matrix takes, exactly; a multiple of 256.
+uint64_t packed_bytes(TensorType type, uint64_t rows, uint64_t columns);
+
+/// Packs rows [row_begin, row_begin + rows) of a matrix of `columns` columns. `blocks` is those rows as a
+/// GGUF file has them, in device memory at any alignment; `packed` is the whole destination. `row_begin` is a
+/// multiple of 8, and so is `rows` unless these are the matrix's last rows. Queued on `stream`.
+cudaError_t repack(TensorType type, const void* blocks, uint32_t row_begin, uint32_t rows, uint32_t columns,
+                   void* packed, cudaStream_t stream);
+
+/// Rows [row_begin, row_begin + rows) as F16, times the matrix's scale, row-major in `out` [rows][columns].
+/// `row_begin` is a multiple of 8. Queued on `stream`.
+cudaError_t dequantise(const PackedMatrix& matrix, uint32_t row_begin, uint32_t rows, __half* out,
+                       cudaStream_t stream);
+
+/// Row row_ids[i] (device memory) as float32 to out + i * stride, for i < count. Queued on `stream`; waits
+/// for the kernel before it where that one was launched as its programmatic predecessor.
+cudaError_t dequantise_rows(const PackedMatrix& matrix, const int32_t* row_ids, uint32_t count, float* out,
+                            uint32_t stride, cudaStream_t stream);
+
+/// Reads `bytes` bytes (a multiple of 16) once, as fast as a kernel that does nothing else can: what the
+/// bandwidth of other kernels is measured against. `sink` is a float that may be written.
+cudaError_t read_memory(const void* data, uint64_t bytes, float* sink, cudaStream_t stream);
+
+}  // namespace inlay::cuda

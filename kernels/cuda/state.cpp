@@ -1,0 +1,75 @@
+#include "kernels/cuda/state.h"
+
+namespace inlay::cuda {
+namespace {
+
+constexpr size_t kAlignment = 256;
+
+cudaError_t copy(void* to, const void* from, uint64_t bytes, cudaStream_t stream) {
+  return cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream);
+}
+
+}  // namespace
+
+KvLayout kv_layout(const ModelShape& shape, const SessionShape& session) {
+  return {shape.attention_layers() + (session.mtp ? 1 : 0), shape.kv_heads, shape.head_length,
+          session.kv_type};
+}
+
+void lay_out_state(const ModelShape& shape, const SessionShape& session, Layout& layout, CudaState& state) {
+  state.shape = shape;
+  state.session = session;
+  state.kv = kv_layout(shape, session);
+  state.view.kv = layout.take<std::byte>(state.kv.page_bytes() * session.pages(), kAlignment);
+  state.page_table = layout.take<uint32_t>(session.pages(), kAlignment);
+  state.view.page_table = state.page_table;
+  state.view.delta = layout.take<float>(state.delta_floats(), kAlignment);
+  state.view.committed = layout.take<uint64_t>(shape.delta_net_layers(), kAlignment);
+  state.view.log_conv = layout.take<float>(state.log_rows() * shape.conv_channels(), kAlignment);
+  state.view.log_key = layout.take<float>(state.log_rows() * shape.key_length(), kAlignment);
+  state.view.log_value = layout.take<float>(state.log_rows() * shape.value_length(), kAlignment);
+  state.view.log_gate = layout.take<float>(state.log_rows() * shape.value_heads * 2, kAlignment);
+  state.hidden = layout.take<float>(uint64_t{2} * (kMaxWidth + 1) * shape.embedding, kAlignment);
+}
+
+cudaError_t clear_state(CudaState& state, cudaStream_t stream) {
+  cudaError_t error = cudaMemsetAsync(state.memory, 0, state.bytes, stream);
+  for (uint32_t page = 0; page < state.session.pages() && error == cudaSuccess; ++page) {
+    error = cudaMemcpyAsync(state.page_table + page, &page, sizeof(page), cudaMemcpyHostToDevice, stream);
+  }
+  return error;
+}
+
+cudaError_t reset_state(CudaState& state, cudaStream_t stream) {
+  const cudaError_t error =
+      cudaMemsetAsync(state.view.delta, 0, state.delta_floats() * sizeof(float), stream);
+  if (error != cudaSuccess) return error;
+  return cudaMemsetAsync(state.view.committed, 0, state.shape.delta_net_layers() * sizeof(uint64_t), stream);
+}
+
+cudaError_t copy_state(const CudaState& from, CudaState& to, uint64_t position, cudaStream_t stream) {
+  const uint64_t pages = (position + kPageTokens - 1) / kPageTokens;
+  const ModelShape& shape = from.shape;
+  const struct {
+    void* to;
+    const void* from;
+    uint64_t bytes;
+  } parts[] = {
+      {to.view.kv, from.view.kv, pages * from.kv.page_bytes()},
+      {to.view.delta, from.view.delta, from.delta_floats() * sizeof(float)},
+      {to.view.committed, from.view.committed, shape.delta_net_layers() * sizeof(uint64_t)},
+      {to.view.log_conv, from.view.log_conv, from.log_rows() * shape.conv_channels() * sizeof(float)},
+      {to.view.log_key, from.view.log_key, from.log_rows() * shape.key_length() * sizeof(float)},
+      {to.view.log_value, from.view.log_value, from.log_rows() * shape.value_length() * sizeof(float)},
+      {to.view.log_gate, from.view.log_gate, from.log_rows() * shape.value_heads * 2 * sizeof(float)},
+      {to.hidden, from.hidden, uint64_t{2} * (kMaxWidth + 1) * shape.embedding * sizeof(float)},
+  };
+  for (const auto& part : parts) {
+    const cudaError_t error = copy(part.to, part.from, part.bytes, stream);
+    if (error != cudaSuccess) return error;
+  }
+  to.hidden_turn = from.hidden_turn;
+  return cudaSuccess;
+}
+
+}  // namespace inlay::cuda
