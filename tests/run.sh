@@ -4,8 +4,9 @@
 #   sh tests/run.sh              the default preset's suite; the list of `ci` where CI=true
 #   sh tests/run.sh PRESET       the suite of one preset: default, debug, asan, tsan, aarch64, cuda
 #   sh tests/run.sh all          the suites of default, debug, asan, tsan and aarch64
-#   sh tests/run.sh ci           what CI runs: format, default, tidy, old-cpu (the suite on an emulated processor
-#                                without AVX), asan, tsan, aarch64, fuzz, compile-cuda
+#   sh tests/run.sh ci           what CI runs: format, default, asan, tsan
+#   sh tests/run.sh full         that and tidy, old-cpu (the suite on an emulated processor without AVX), aarch64, fuzz,
+#                                compile-cuda
 #   sh tests/run.sh PHASE...     any of the names above, in turn
 #
 # Golden data is looked for in $INLAY_TEST_DATA, else in ../shared; tests that miss it report "skipped".
@@ -124,7 +125,8 @@ case ${1:-} in
   '') [ "${CI:-}" = true ] && set -- ci || set -- default ;;
 esac
 case $1 in
-  ci) set -- format default tidy old-cpu asan tsan aarch64 fuzz compile-cuda ;;
+  ci) set -- format default asan tsan ;;
+  full) set -- format default tidy old-cpu asan tsan aarch64 fuzz compile-cuda ;;
   all) set -- default debug asan tsan aarch64 ;;
 esac
 
