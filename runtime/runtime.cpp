@@ -89,8 +89,8 @@ void Runtime::destroy() {
 }
 
 inlay_runtime_info Runtime::info() const {
-  return {sizeof(inlay_runtime_info), params_.device, params_.device_index, params_.threads, device_->instruction_set(),
-          device_->name()};
+  return {sizeof(inlay_runtime_info), params_.device, params_.device_index, params_.threads,
+          device_->instruction_set(), device_->name()};
 }
 
 void Runtime::log(inlay_log_level level, const char* message) const {
