@@ -1,7 +1,7 @@
 # The CUDA language. Its runtime is linked statically, by name (InlayLibrary), so that a host needs only the
 # driver and one that links the static library is told what it needs.
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
-  set(CMAKE_CUDA_ARCHITECTURES 80 86 89 90 100 120 121)
+  set(CMAKE_CUDA_ARCHITECTURES 80 86 89 90a-real 100 120 121)
 endif()
 set(CMAKE_CUDA_RUNTIME_LIBRARY None)
 set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
