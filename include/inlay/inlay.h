@@ -473,8 +473,8 @@ INLAY_API inlay_status inlay_session_advance(inlay_session *session, uint64_t bu
                                              inlay_progress *out_progress);
 
 /* Stops the work under way within one slice; the session is then where it was before that work began, with no
- * logits and perhaps less that can be taken back, except that a prefill keeps the whole chunks it has done (ask inlay_session_position). Any thread, at any time;
- * without work under way it does nothing. */
+ * logits and perhaps less that can be taken back, except that a prefill keeps the whole chunks it has done
+ * (ask inlay_session_position). Any thread, at any time; without work under way it does nothing. */
 INLAY_API void inlay_session_cancel(inlay_session *session);
 
 /* Tokens kept so far: the position of the next one. */
