@@ -4,7 +4,8 @@
 # Usage: need_packages.sh [PACKAGE...]      none: those of the default preset
 set -u
 [ $# -gt 0 ] || set -- cmake ninja-build gcc g++ pkg-config libutf8proc-dev flatbuffers-compiler libflatbuffers-dev \
-  rapidjson-dev libxxhash-dev doctest-dev libbenchmark-dev
+  rapidjson-dev libxxhash-dev doctest-dev libbenchmark-dev \
+  python3-numpy
 missing=
 for package; do
   dpkg-query -W -f '${Status}\n' "$package" 2>/dev/null | grep -q 'install ok installed' ||
