@@ -175,6 +175,11 @@ std::optional<uint64_t> JsonDocument::Value::unsigned_integer() const {
   return static_cast<uint64_t>(node().integer);
 }
 
+std::optional<int64_t> JsonDocument::Value::integer() const {
+  if (type() != Type::kNumber || !node().is_integer) return std::nullopt;
+  return node().integer;
+}
+
 std::optional<double> JsonDocument::Value::real() const {
   if (type() != Type::kNumber) return std::nullopt;
   return node().is_integer ? static_cast<double>(node().integer) : node().real;

@@ -47,6 +47,7 @@ class JsonDocument {
     std::optional<std::string_view> text() const;
     std::optional<bool> truth() const;
     std::optional<uint64_t> unsigned_integer() const;
+    std::optional<int64_t> integer() const;
     std::optional<double> real() const;
 
     /// The member of that name of an object, the last of several; nothing where there is none.
@@ -58,6 +59,7 @@ class JsonDocument {
     Value first() const;
     Value next() const;
     std::string_view key() const;
+    bool is_same(Value other) const { return document_ == other.document_ && index_ == other.index_; }
 
    private:
     friend class JsonDocument;

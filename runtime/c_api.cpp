@@ -29,6 +29,7 @@ const char* inlay_status_name(inlay_status status) {
     case INLAY_ERROR_DEVICE: return "INLAY_ERROR_DEVICE";
     case INLAY_ERROR_MISMATCH: return "INLAY_ERROR_MISMATCH";
     case INLAY_ERROR_INTERNAL: return "INLAY_ERROR_INTERNAL";
+    case INLAY_ERROR_CHAT_TEMPLATE: return "INLAY_ERROR_CHAT_TEMPLATE";
   }
   return "unknown inlay_status";
 }

@@ -22,6 +22,9 @@ inline File* of(inlay_file* handle) { return reinterpret_cast<File*>(handle); }
 inline const File* of(const inlay_file* handle) { return reinterpret_cast<const File*>(handle); }
 inline Model* of(inlay_model* handle) { return reinterpret_cast<Model*>(handle); }
 inline const Model* of(const inlay_model* handle) { return reinterpret_cast<const Model*>(handle); }
+inline const TokenizerObject& of(const inlay_tokenizer* handle) {
+  return *reinterpret_cast<const TokenizerObject*>(handle);
+}
 inline Session* of(inlay_session* handle) { return reinterpret_cast<Session*>(handle); }
 inline const Session* of(const inlay_session* handle) { return reinterpret_cast<const Session*>(handle); }
 

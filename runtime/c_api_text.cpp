@@ -12,9 +12,6 @@ namespace {
 
 using SamplerObject = Owned<Sampler, Model>;
 
-const TokenizerObject& of(const inlay_tokenizer* handle) {
-  return *reinterpret_cast<const TokenizerObject*>(handle);
-}
 SamplerObject* of(inlay_sampler* handle) { return reinterpret_cast<SamplerObject*>(handle); }
 Generator* of(inlay_generator* handle) { return reinterpret_cast<Generator*>(handle); }
 const Generator* of(const inlay_generator* handle) { return reinterpret_cast<const Generator*>(handle); }
@@ -75,8 +72,8 @@ inlay_status inlay_tokenizer_encode(const inlay_tokenizer* tokenizer, const char
   }
   return guard(
       [&] {
-        *out_count = of(tokenizer)->encode({text, text_bytes}, parse_special != 0, {tokens, capacity},
-                                           of(tokenizer).memory());
+        *out_count = abi::of(tokenizer)->encode({text, text_bytes}, parse_special != 0, {tokens, capacity},
+                                           abi::of(tokenizer).memory());
         return INLAY_OK;
       },
       [](const char*) {});
@@ -86,32 +83,32 @@ inlay_status inlay_tokenizer_decode(const inlay_tokenizer* tokenizer, const int3
                                     int32_t show_special, char* text, size_t capacity, size_t* out_bytes) {
   if (out_bytes != nullptr) *out_bytes = 0;
   if (tokenizer == nullptr || out_bytes == nullptr || !valid(tokens, count) ||
-      (text == nullptr && capacity > 0) || !in_range(of(tokenizer), tokens, count)) {
+      (text == nullptr && capacity > 0) || !in_range(abi::of(tokenizer), tokens, count)) {
     return INLAY_ERROR_INVALID_ARGUMENT;
   }
   return guard(
       [&] {
-        *out_bytes = of(tokenizer)->decode({tokens, count}, show_special != 0, {text, capacity});
+        *out_bytes = abi::of(tokenizer)->decode({tokens, count}, show_special != 0, {text, capacity});
         return INLAY_OK;
       },
       [](const char*) {});
 }
 
 uint32_t inlay_tokenizer_size(const inlay_tokenizer* tokenizer) {
-  return tokenizer == nullptr ? 0 : of(tokenizer)->size();
+  return tokenizer == nullptr ? 0 : abi::of(tokenizer)->size();
 }
 
 int32_t inlay_tokenizer_end_of_text(const inlay_tokenizer* tokenizer) {
-  return tokenizer == nullptr ? -1 : of(tokenizer)->end_of_text();
+  return tokenizer == nullptr ? -1 : abi::of(tokenizer)->end_of_text();
 }
 
 int32_t inlay_tokenizer_is_end(const inlay_tokenizer* tokenizer, int32_t token) {
-  return tokenizer != nullptr && of(tokenizer)->is_end_of_generation(token) ? 1 : 0;
+  return tokenizer != nullptr && abi::of(tokenizer)->is_end_of_generation(token) ? 1 : 0;
 }
 
 int32_t inlay_tokenizer_find(const inlay_tokenizer* tokenizer, const char* text, size_t text_bytes) {
   if (tokenizer == nullptr || (text == nullptr && text_bytes > 0)) return -1;
-  return of(tokenizer)->find({text, text_bytes});
+  return abi::of(tokenizer)->find({text, text_bytes});
 }
 
 // Sampler

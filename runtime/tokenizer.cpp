@@ -17,6 +17,12 @@ constexpr size_t kShortWord = 128;
 
 constexpr uint32_t kNoRank = UINT32_MAX;
 
+void check_length(std::string_view text) {
+  if (text.size() <= INT32_MAX) return;
+  throw Error(INLAY_ERROR_INVALID_ARGUMENT,
+              "text: " + std::to_string(text.size()) + " bytes, expected fewer than 2^31");
+}
+
 }  // namespace
 
 /// The caller's buffer, and the count of what would be in it were it long enough.
@@ -37,10 +43,7 @@ class Tokenizer::Output {
 
 size_t Tokenizer::encode(std::string_view text, bool parse_special, std::span<int32_t> out,
                          std::pmr::memory_resource* scratch) const {
-  if (text.size() > INT32_MAX) {
-    throw Error(INLAY_ERROR_INVALID_ARGUMENT,
-                "text: " + std::to_string(text.size()) + " bytes, expected fewer than 2^31");
-  }
+  check_length(text);
   Output output(out);
   const uint8_t wanted = kUserDefinedBit | (parse_special ? kControlBit : 0);
   size_t plain = 0;  // where the text since the last special token begins
@@ -56,6 +59,30 @@ size_t Tokenizer::encode(std::string_view text, bool parse_special, std::span<in
     encode_text(text.substr(plain, at - plain), output, scratch);
     output.add(static_cast<uint32_t>(special));
     plain = at += token_bytes(special).size();
+  }
+  encode_text(text.substr(plain), output, scratch);
+  return output.count();
+}
+
+size_t Tokenizer::encode(std::string_view text, std::span<const Range> special, std::span<int32_t> out,
+                         std::pmr::memory_resource* scratch) const {
+  check_length(text);
+  Output output(out);
+  size_t plain = 0;  // where the text since the last special token begins
+  for (const Range& range : special) {
+    for (size_t at = range.begin; at < range.end;) {
+      int32_t found = -1;
+      if (special_openers_[static_cast<uint8_t>(text[at])] != 0) {
+        found = match_special(text.substr(at, range.end - at), true);
+      }
+      if (found < 0) {
+        ++at;
+        continue;
+      }
+      encode_text(text.substr(plain, at - plain), output, scratch);
+      output.add(static_cast<uint32_t>(found));
+      plain = at += token_bytes(found).size();
+    }
   }
   encode_text(text.substr(plain), output, scratch);
   return output.count();

@@ -62,6 +62,16 @@ class Tokenizer {
   size_t encode(std::string_view text, bool parse_special, std::span<int32_t> out,
                 std::pmr::memory_resource* scratch) const;
 
+  /// A stretch of a text, in bytes.
+  struct Range {
+    size_t begin = 0;
+    size_t end = 0;
+  };
+  /// The same where special tokens of every kind are found in these stretches of the text, which are in order
+  /// and apart from each other, and nowhere else: what lies between is text, whatever it looks like.
+  size_t encode(std::string_view text, std::span<const Range> special, std::span<int32_t> out,
+                std::pmr::memory_resource* scratch) const;
+
   /// Writes the tokens' bytes to the front of `out`, as many as it holds, and returns how many there are.
   /// They are exactly what the tokens stand for, and so need not be UTF-8: TextStream mends that. Throws
   /// INLAY_ERROR_INVALID_ARGUMENT for a token outside the vocabulary. Allocates nothing.

@@ -92,6 +92,7 @@ int run_chat(int count, char** words);
 int run_logits(int count, char** words);
 int run_tokenize(int count, char** words);
 int run_detokenize(int count, char** words);
+int run_render(int count, char** words);
 int run_bench(int count, char** words);
 
 }  // namespace command

@@ -19,6 +19,7 @@ constexpr char kHelp[] =
     "      [--presence-penalty P] [--seed S] [--draft none|mtp:N|lookup:N|lookup+mtp:N] [--draft-p-min P]\n"
     "  inlay chat MODEL                 a conversation   [--think on|off] [--think-budget N] [--system "
     "TEXT]\n"
+    "  inlay render MODEL [--tokens] [--lines]   a JSON chat on stdin to its prompt, to ids; one a line\n"
     "  inlay logits MODEL --tokens 1,2,3 -o OUT.safetensors [--step] [--mtp]\n"
     "  inlay tokenize MODEL [--special]   stdin to ids      inlay detokenize MODEL   and back\n"
     "  inlay bench MODEL [--prefill N] [--decode N] [--depth N] [--draft ...] [--sessions K] [--repeat R]\n"
@@ -35,7 +36,7 @@ constexpr Call kCalls[] = {
     {"pack", command::run_pack},         {"generate", command::run_generate},
     {"chat", command::run_chat},         {"logits", command::run_logits},
     {"tokenize", command::run_tokenize}, {"detokenize", command::run_detokenize},
-    {"bench", command::run_bench},
+    {"render", command::run_render},     {"bench", command::run_bench},
 };
 
 }  // namespace

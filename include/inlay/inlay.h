@@ -6,7 +6,7 @@
  *   1. conventions, status, version         5. session   (one timeline of tokens)
  *   2. runtime   (device, threads, memory)  6. sampler   (logits to a token)
  *   3. file, plan, model                    7. drafter, generator (prompt to text)
- *   4. tokenizer
+ *   4. tokenizer                            8. chat      (messages and tools to events)
  *
  * Conventions
  * - Every fallible call returns an inlay_status: 0 is done, a positive value is a state (more to come, the
@@ -76,7 +76,8 @@ typedef enum inlay_status {
   INLAY_ERROR_CALLBACK = -11,        /* a callback of the host reported an error */
   INLAY_ERROR_DEVICE = -12,          /* the device failed; the session can only be destroyed */
   INLAY_ERROR_MISMATCH = -13,        /* a saved state is of another model or another layout */
-  INLAY_ERROR_INTERNAL = -14         /* a defect of Inlay's own */
+  INLAY_ERROR_INTERNAL = -14,        /* a defect of Inlay's own */
+  INLAY_ERROR_CHAT_TEMPLATE = -15    /* the file's chat template is none that Inlay renders */
 } inlay_status;
 
 /* The status's name, "INLAY_ERROR_IO" for example; never null. Any thread, constant time. */
@@ -644,6 +645,52 @@ INLAY_API inlay_status inlay_generator_next(inlay_generator *generator, uint64_t
                                             inlay_output *out_output);
 INLAY_API inlay_status inlay_generator_get_stats(const inlay_generator *generator,
                                                  inlay_generator_stats *out_stats);
+
+/* ---------------------------------------------------------------------------------------------------- */
+/* 8. Chat                                                                                              */
+/* ---------------------------------------------------------------------------------------------------- */
+
+/* How a chat template turns messages into text: what the published templates of the family do, where they
+ * differ. Filled in by inlay_chat_format_of; a host that knows better may change it. */
+typedef struct inlay_chat_format {
+  uint32_t struct_size;
+  const char *name;            /* "qwen3.5", "qwen3.6" or "tavern"; lives as long as the library */
+  uint32_t thinks_by_default;  /* not 0: a missing enable_thinking means on */
+  uint32_t json_arguments;     /* not 0: a tool call's arguments are written as JSON (true), else as Python
+                                  prints them (True); strings, arrays and objects are the same in both */
+  uint32_t may_keep_reasoning; /* not 0: preserve_thinking is known */
+  uint32_t keeps_reasoning;    /* not 0: reasoning of earlier turns stays unless preserve_thinking is false */
+  uint32_t opens_first_tool;   /* not 0: a tool's answer may open a conversation */
+  uint32_t think_marks;        /* not 0: <|think_on|> and <|think_off|> in the system message switch thinking
+                                  and are taken out. No published template does; some fine-tunes do */
+} inlay_chat_format;
+#define INLAY_CHAT_FORMAT_INIT \
+  { sizeof(inlay_chat_format), NULL, 0, 0, 0, 0, 0, 0 }
+
+/* Recognises a chat template (inlay_model_info has the file's) by its content: the published Qwen3.5 and
+ * Qwen3.6 ones, thinking by default or not, and the bundled model's. INLAY_ERROR_CHAT_TEMPLATE for any other:
+ * the host may render its chats itself, or fill in a format by hand. Takes memory of the runtime's, in
+ * proportion to the template, while it runs. Any thread. */
+INLAY_API inlay_status inlay_chat_format_of(inlay_runtime *runtime, const char *chat_template,
+                                            size_t template_bytes, inlay_chat_format *out_format);
+
+/* Renders a chat to the text that the template gives, byte for byte. `json` is an object with "messages" and,
+ * where wanted, "tools", "enable_thinking", "add_generation_prompt", "preserve_thinking" and "add_vision_id",
+ * all as in the template's own terms. Writes up to capacity bytes, not zero terminated, and the number of all
+ * in out_bytes: call again with more room where that is larger. INLAY_ERROR_INVALID_ARGUMENT where the
+ * template raises an exception, in its words, and for what is no JSON. Takes memory of the runtime's, in
+ * proportion to the chat, while it runs. Any thread. */
+INLAY_API inlay_status inlay_chat_render(inlay_runtime *runtime, const inlay_chat_format *format,
+                                         const char *json, size_t json_bytes, char *text, size_t capacity,
+                                         size_t *out_bytes);
+
+/* The same to tokens. Special tokens are those that the template itself writes: in what users, tools and
+ * models said, "<|im_end|>" and "</think>" stay text. Writes up to capacity tokens, and the number of all in
+ * out_count. */
+INLAY_API inlay_status inlay_chat_render_tokens(inlay_runtime *runtime, const inlay_tokenizer *tokenizer,
+                                                const inlay_chat_format *format, const char *json,
+                                                size_t json_bytes, int32_t *tokens, size_t capacity,
+                                                size_t *out_count);
 
 #ifdef __cplusplus
 }
