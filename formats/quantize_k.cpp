@@ -63,19 +63,15 @@ struct Groups {
 
   Vector x[kSize];
   Vector w[kSize];
-  Vector sum_w{};
-  Vector sum_wx{};
-  Vector sum_wxx{};
 
   Groups(const float* from, const float* importance) {
+    Vector sum_w{};
     for (int i = 0; i < kSize; ++i) {
       for (int g = 0; g < kGroups; ++g) {
         x[i][g] = from[g * kSize + i];
         w[i][g] = importance == nullptr ? 1.0f : importance[g * kSize + i];
       }
       sum_w += w[i];
-      sum_wx += w[i] * x[i];
-      sum_wxx += w[i] * x[i] * x[i];
     }
     // A group that nothing is multiplied with is fitted as if all of it mattered alike.
     for (int i = 0; i < kSize; ++i) w[i] = sum_w == 0.0f ? Vector{} + 1.0f : w[i];
@@ -114,7 +110,10 @@ AffineFit<kGroups> fit_codes(const Groups<kGroups>& groups, typename VectorOf<kG
   Vector offset = (sum_qq * sum_x - sum_q * sum_qx) / safe;
   const auto through_zero = (offset > 0.0f) | ~solvable;
   scale = through_zero ? Lanes<kGroups>::divide_or_zero(sum_qx, sum_qq) : scale;
-  offset = through_zero ? Vector{} : offset;
+  // Where every code is zero, the offset alone stands for the weights.
+  const Vector mean = Lanes<kGroups>::divide_or_zero(sum_x, sum_w);
+  const auto offset_alone = (sum_qq == 0.0f) & (mean < 0.0f);
+  offset = through_zero ? (offset_alone ? mean : Vector{}) : offset;
   scale = scale > 0.0f ? scale : Vector{};
   const Vector error = sum_xx - 2.0f * scale * sum_qx - 2.0f * offset * sum_x + scale * scale * sum_qq +
                        2.0f * scale * offset * sum_q + offset * offset * sum_w;
