@@ -63,6 +63,9 @@ class ModelSource {
     read_rows(tensor, 0, tensor.rows(), static_cast<std::byte*>(destination));
   }
 
+  /// A hint that nobody will read this tensor soon: its pages need not stay in memory.
+  virtual void done_with(const StoredTensor&) const noexcept {}
+
   virtual uint32_t part_count() const = 0;
   virtual const ByteSourcePointer& part(uint32_t index) const = 0;
   uint64_t file_bytes() const;

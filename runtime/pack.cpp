@@ -133,7 +133,6 @@ class TensorPacker {
       return write(reinterpret_cast<const std::byte*>(&packed.value), sizeof packed.value);
     const StoredTensor& from = *packed.from;
     const bool same = from.type == to.type;
-    if (same && from.data != nullptr) return copy(from);
     const std::pmr::vector<float> columns =
         same || importance_ == nullptr ? std::pmr::vector<float>(memory_) : importance_->of(from);
     const uint64_t row_bytes = to.bytes_a_row();
@@ -142,7 +141,10 @@ class TensorPacker {
     chunk_.resize(static_cast<size_t>(chunk_rows * row_bytes));
     for (uint64_t first = 0; first < rows; first += chunk_rows) {
       const uint64_t count = std::min(chunk_rows, rows - first);
-      if (same) {
+      if (same && from.data != nullptr) {
+        // One long read: it is the disk that one waits for, and pages that were touched would count as taken.
+        source_.read_rows(from, first, count, chunk_.data());
+      } else if (same) {
         run(count, row_bytes, [&](uint64_t begin, uint64_t end) {
           source_.read_rows(from, first + begin, end - begin, chunk_.data() + begin * row_bytes);
         });
@@ -154,6 +156,7 @@ class TensorPacker {
       }
       write(chunk_.data(), count * row_bytes);
     }
+    source_.done_with(from);
   }
 
   /// Of all weights.
@@ -180,14 +183,6 @@ class TensorPacker {
   }
 
  private:
-  void copy(const StoredTensor& tensor) {
-    const ByteSource& part = *source_.part(tensor.part);
-    part.advise(tensor.offset, tensor.bytes, platform::MemoryAdvice::Sequential);
-    for (uint64_t at = 0; at < tensor.bytes; at += kChunkBytes) {
-      write(tensor.data + at, std::min(kChunkBytes, tensor.bytes - at));
-    }
-  }
-
   /// f(begin, end) for ranges of `count` rows, on all threads; rethrows what one of them throws.
   template <typename F>
   void run(uint64_t count, uint64_t row_bytes, const F& f) {

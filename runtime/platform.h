@@ -10,7 +10,7 @@
 namespace inlay::platform {
 
 /// What a range of a mapping will be used for; a hint, which no result depends on.
-enum class MemoryAdvice { Normal, Sequential, Random, WillNeed };
+enum class MemoryAdvice { WillNeed, DontNeed };
 
 /// A regular file mapped read-only and shared, so that its pages are the system's page cache. Where the file
 /// is cut short by someone else while it is mapped, the system kills the process that reads beyond the new

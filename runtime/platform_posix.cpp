@@ -32,16 +32,6 @@ namespace {
               std::string(path) + ": " + action + ": " + std::generic_category().message(error));
 }
 
-int posix_advice(MemoryAdvice advice) {
-  switch (advice) {
-    case MemoryAdvice::Normal: return POSIX_MADV_NORMAL;
-    case MemoryAdvice::Sequential: return POSIX_MADV_SEQUENTIAL;
-    case MemoryAdvice::Random: return POSIX_MADV_RANDOM;
-    case MemoryAdvice::WillNeed: return POSIX_MADV_WILLNEED;
-  }
-  return POSIX_MADV_NORMAL;
-}
-
 }  // namespace
 
 Mapping::Mapping(Mapping&& other) noexcept
@@ -62,8 +52,10 @@ void Mapping::advise(uint64_t offset, uint64_t bytes, MemoryAdvice advice) const
   const uint64_t page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
   const uint64_t end = offset + std::min(bytes, size_ - offset);
   const uint64_t begin = offset / page * page;
-  ::posix_madvise(const_cast<std::byte*>(base_) + begin, static_cast<size_t>(end - begin),
-                  posix_advice(advice));
+  // Not posix_madvise, whose "not needed" some C libraries ignore: of a mapping that nobody writes it loses
+  // nothing.
+  ::madvise(const_cast<std::byte*>(base_) + begin, static_cast<size_t>(end - begin),
+            advice == MemoryAdvice::WillNeed ? MADV_WILLNEED : MADV_DONTNEED);
 }
 
 File::File(const char* path) : path_(path) {
