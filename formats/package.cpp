@@ -111,12 +111,14 @@ void PackageFile::read_tensors() {
     if (tensor.name.empty() || tensor.name.size() > kMostNameBytes) corrupt("its name's length");
     const std::string_view layout = view(entry->layout());
     const std::optional<TensorType> type = tensor_type_from_number(entry->type());
-    if (!type || !layout.empty()) {
+    const bool columns = layout == kColumnsLayout && type == TensorType::F32;
+    if (!type || !(layout.empty() || columns)) {
       fail(INLAY_ERROR_UNSUPPORTED, "tensor " + quoted(tensor.name) + " is of type " + number(entry->type()) +
                                         (layout.empty() ? "" : " in layout " + quoted(layout)) +
                                         ", which this library does not read");
     }
     tensor.type = *type;
+    if (columns) tensor.layout = TensorLayout::kColumns;
     tensor.dimension_count = entry->dimensions()->size();
     if (tensor.dimension_count < 1 || tensor.dimension_count > 4) corrupt("it has not 1 to 4 dimensions");
     uint64_t elements = 1;

@@ -36,6 +36,9 @@ static_assert(sizeof(PackagePreamble) == 64);
 inline constexpr uint64_t kPackagePage = 4096;
 inline constexpr uint64_t kPackageAlignment = 64;
 
+/// What the header calls TensorLayout::kColumns; it says nothing of kRows.
+inline constexpr std::string_view kColumnsLayout = "columns";
+
 /// A package, opened: its header, and where its segments lie. Immutable: any number of threads may use one.
 /// Where the source is mapped and aligned, everything is a view into the mapping, else the header is a copy.
 /// Opening touches the header's pages alone, and allocates an entry a tensor. What is in the header is

@@ -104,10 +104,13 @@ std::pmr::vector<std::byte> PackageWriter::serialise() const {
     const auto name = text(builder, tensor.name);
     const auto dimensions = builder.CreateVector(tensor.dimensions.data(), tensor.dimension_count);
     const package::Segment data = segment_of(i);
+    flatbuffers::Offset<flatbuffers::String> layout;
+    if (tensor.layout == TensorLayout::kColumns) layout = text(builder, kColumnsLayout);
     package::TensorBuilder table(builder);
     table.add_name(name);
     table.add_type(traits(tensor.type).gguf_number);
     table.add_dimensions(dimensions);
+    if (!layout.IsNull()) table.add_layout(layout);
     table.add_data(&data);
     tensors.push_back(table.Finish());
   }

@@ -9,10 +9,17 @@
 
 namespace inlay {
 
+/// How a tensor's blocks lie.
+enum class TensorLayout : uint8_t {
+  kRows,     // row after row, as in a GGUF file
+  kColumns,  // a matrix of floats, column after column
+};
+
 /// One tensor as a file has it, whatever the file's format. A row is dimensions[0] elements in whole blocks.
 struct StoredTensor {
   std::string_view name;  // lives as long as the file
   TensorType type = TensorType::F32;
+  TensorLayout layout = TensorLayout::kRows;
   uint32_t dimension_count = 0;
   std::array<uint64_t, 4> dimensions = {1, 1, 1, 1};  // innermost first, as in the file; 1 beyond the count
   uint32_t part = 0;                                  // which file of a split model holds it

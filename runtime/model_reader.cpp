@@ -87,6 +87,9 @@ class WeightReader {
   WeightMatrix matrix(const std::string& base, uint32_t rows, uint32_t columns) {
     const std::string name = base + ".weight";
     const StoredTensor& tensor = find(name);
+    if (tensor.layout != TensorLayout::kRows) {
+      throw Error(INLAY_ERROR_UNSUPPORTED, "tensor " + name + " is in a layout that it cannot be used in");
+    }
     if (tensor.dimensions[0] != columns || tensor.dimensions[1] != rows ||
         tensor.elements() != uint64_t{rows} * columns) {
       throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor " + name + " has shape " + shape_text(tensor) +
@@ -102,23 +105,26 @@ class WeightReader {
     // The second scale of two-level formats (NVFP4).
     if (has(base + ".scale")) {
       const float* scale = vector(base + ".scale", 1);
-      if (scale != nullptr) matrix.scale = *scale;
+      if (!layout_.counting()) matrix.scale = *scale;
     }
     return matrix;
   }
 
+  /// Used where it lies in a mapped file, where it can be.
   const float* vector(const std::string& name, uint32_t length) {
     const StoredTensor& tensor = find(name);
     if (tensor.dimensions[0] != length || tensor.elements() != length) {
       throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor " + name + " has shape " + shape_text(tensor) +
                                                 ", expected [" + std::to_string(length) + "]");
     }
+    if (const float* mapped = mapped_floats(tensor)) return mapped;
     auto* values = layout_.take<float>(length);
     if (!layout_.counting()) read_floats(tensor, values);
     return values;
   }
 
-  /// The file has each channel's taps side by side; the kernels want each tap's channels.
+  /// The kernels want each tap's channels side by side, as a package has them; a GGUF file has each channel's
+  /// taps.
   const float* convolution(const std::string& name) {
     const StoredTensor& tensor = find(name);
     const uint32_t taps = shape_.conv_kernel;
@@ -129,8 +135,22 @@ class WeightReader {
                                                 ", expected [" + std::to_string(taps) + ", " +
                                                 std::to_string(channels) + "]");
     }
+    const float* mapped = mapped_floats(tensor);
+    const bool as_wanted = tensor.layout == TensorLayout::kColumns;
+    if (as_wanted && mapped != nullptr) return mapped;
     auto* values = layout_.take<float>(uint64_t{taps} * channels);
     if (layout_.counting()) return values;
+    if (as_wanted) {
+      file_.read(tensor, values);
+      return values;
+    }
+    if (mapped != nullptr) {
+      for (uint32_t channel = 0; channel < channels; ++channel) {
+        for (uint32_t tap = 0; tap < taps; ++tap)
+          values[uint64_t{tap} * channels + channel] = mapped[uint64_t{channel} * taps + tap];
+      }
+      return values;
+    }
     std::byte bytes[kMostTaps * sizeof(float) * 64];
     const auto channels_at_once = static_cast<uint32_t>(sizeof bytes / row);
     for (uint32_t first = 0; first < channels; first += channels_at_once) {
@@ -202,6 +222,13 @@ class WeightReader {
     const StoredTensor* tensor = file_.find_tensor(name);
     if (tensor == nullptr) throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor " + name + " is missing");
     return *tensor;
+  }
+
+  /// The tensor where it lies, null where that is not as floats of a mapped file.
+  static const float* mapped_floats(const StoredTensor& tensor) {
+    const bool usable = tensor.data != nullptr && tensor.type == TensorType::F32 &&
+                        reinterpret_cast<uintptr_t>(tensor.data) % alignof(float) == 0;
+    return usable ? reinterpret_cast<const float*>(tensor.data) : nullptr;
   }
 
   void read_floats(const StoredTensor& tensor, float* out) const {

@@ -132,6 +132,7 @@ class TensorPacker {
     if (packed.from == nullptr)
       return write(reinterpret_cast<const std::byte*>(&packed.value), sizeof packed.value);
     const StoredTensor& from = *packed.from;
+    if (from.layout != to.layout) return write_columns(from);
     const bool same = from.type == to.type;
     const std::pmr::vector<float> columns =
         same || importance_ == nullptr ? std::pmr::vector<float>(memory_) : importance_->of(from);
@@ -183,6 +184,19 @@ class TensorPacker {
   }
 
  private:
+  void write_columns(const StoredTensor& from) {
+    const auto rows = static_cast<size_t>(from.rows());
+    const auto columns = static_cast<size_t>(from.dimensions[0]);
+    std::pmr::vector<float> values(rows * columns, memory_);
+    std::pmr::vector<float> turned(rows * columns, memory_);
+    source_.read(from, values.data());
+    for (size_t row = 0; row < rows; ++row) {
+      for (size_t column = 0; column < columns; ++column)
+        turned[column * rows + row] = values[row * columns + column];
+    }
+    write(reinterpret_cast<const std::byte*>(turned.data()), from.bytes);
+  }
+
   /// f(begin, end) for ranges of `count` rows, on all threads; rethrows what one of them throws.
   template <typename F>
   void run(uint64_t count, uint64_t row_bytes, const F& f) {
@@ -269,6 +283,9 @@ std::pmr::vector<PackedTensor> plan_tensors(const ModelSource& source, Quantisat
         source.read(*scale, &entry.from_scale);
       if (tensor.type == TensorType::NVFP4) entry.scale_of = packed.size() + 1;
     }
+    // As the kernels want it, so that opening the package has nothing to turn.
+    if (from.name.ends_with(".ssm_conv1d.weight") && from.type == TensorType::F32)
+      tensor.layout = TensorLayout::kColumns;
     packed.push_back(entry);
     to.push_back(tensor);
     if (entry.scale_of == 0) continue;

@@ -93,7 +93,7 @@ TEST_CASE("package: what is written is read") {
     CHECK(!model.number(ModelNumber::KeyHeads));
     CHECK(model.real(ModelReal::RmsEpsilon) == doctest::Approx(1e-6));
     CHECK(model.kv_type() == INLAY_KV_FP8);
-    REQUIRE(model.tensors().size() == 3);
+    REQUIRE(model.tensors().size() == 4);
     const StoredTensor* embedding = model.find_tensor("token_embd.weight");
     REQUIRE(embedding != nullptr);
     CHECK(embedding->offset % kPackagePage == 0);
@@ -102,6 +102,8 @@ TEST_CASE("package: what is written is read") {
     CHECK(embedding->data == placed.data() + embedding->offset);
     CHECK(embedding->data[8] == static_cast<std::byte>(56));
     CHECK(model.find_tensor("blk.0.ffn_up.weight")->type == TensorType::FP8);
+    CHECK(model.find_tensor("output_norm.weight")->layout == TensorLayout::kRows);
+    CHECK(model.find_tensor("blk.0.ssm_conv1d.weight")->layout == TensorLayout::kColumns);
     CHECK(model.find_tensor("missing") == nullptr);
     model.file().verify(nullptr, nullptr, std::pmr::get_default_resource());
     const auto plan = TokenizerPlan::of(model);

@@ -10,7 +10,7 @@
 
 namespace inlay::test {
 
-/// Writes a package of three tensors and a small tokenizer to `path`.
+/// Writes a package of four tensors and a small tokenizer to `path`.
 inline void write_small_package(const std::string& path) {
   SmallVocabulary words;
   words.train("the quick brown fox jumps over the lazy dog and the other dogs", 30);
@@ -53,6 +53,8 @@ inline void write_small_package(const std::string& path) {
   add("token_embd.weight", TensorType::Q8_0, {64, 80, 1, 1}, 2);  // more than a page
   add("blk.0.ffn_up.weight", TensorType::FP8, {128, 3, 1, 1}, 2);
   add("output_norm.weight", TensorType::F32, {5, 1, 1, 1}, 1);
+  add("blk.0.ssm_conv1d.weight", TensorType::F32, {4, 6, 1, 1}, 2);
+  contents.tensors.back().layout = TensorLayout::kColumns;
   PackageWriter writer(path, contents, std::pmr::get_default_resource());
   for (const StoredTensor& tensor : contents.tensors) {
     std::vector<std::byte> bytes(tensor.bytes);
