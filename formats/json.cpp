@@ -25,6 +25,7 @@ class ParserMemory {
 
   explicit ParserMemory(std::pmr::memory_resource* memory = nullptr) : memory_(memory) {}
 
+  // NOLINTBEGIN(readability-identifier-naming): RapidJSON gives these names.
   void* Malloc(size_t bytes) {
     if (bytes == 0) return nullptr;
     auto* head = static_cast<Head*>(memory_->allocate(sizeof(Head) + bytes, alignof(Head)));
@@ -42,6 +43,7 @@ class ParserMemory {
     Head* head = static_cast<Head*>(piece) - 1;
     head->memory->deallocate(head, sizeof(Head) + head->bytes, alignof(Head));
   }
+  // NOLINTEND(readability-identifier-naming)
 
  private:
   struct alignas(16) Head {
@@ -59,6 +61,7 @@ class JsonBuilder {
  public:
   explicit JsonBuilder(JsonDocument& document) : document_(document) {}
 
+  // NOLINTBEGIN(readability-identifier-naming): RapidJSON gives these names.
   bool Null() { return add(JsonDocument::Type::kNull) != nullptr; }
   bool Bool(bool truth) {
     auto* node = add(JsonDocument::Type::kBool);
@@ -102,6 +105,7 @@ class JsonBuilder {
   bool StartArray() { return open(JsonDocument::Type::kArray); }
   bool EndObject(rapidjson::SizeType) { return close(); }
   bool EndArray(rapidjson::SizeType) { return close(); }
+  // NOLINTEND(readability-identifier-naming)
 
   const char* refusal() const { return refusal_; }
 

@@ -15,8 +15,8 @@
 namespace inlay {
 namespace {
 
-typedef float Vector8 __attribute__((vector_size(32)));
-typedef float Vector16 __attribute__((vector_size(64)));
+using Vector8 = float __attribute__((vector_size(32)));
+using Vector16 = float __attribute__((vector_size(64)));
 
 template <int kGroups>
 struct VectorOf;

@@ -154,8 +154,8 @@ const SafetensorsTensor& Checkpoint::need(const std::string& name) const {
 }
 
 void Checkpoint::find_prefixes() {
-  const char* kPrefixes[] = {"model.language_model.", "model.", "language_model.model.", "language_model.",
-                             ""};
+  static constexpr const char* kPrefixes[] = {"model.language_model.", "model.", "language_model.model.",
+                                              "language_model.", ""};
   const auto has_text = [this](const std::string& prefix) { return find(prefix + "norm.weight") != nullptr; };
   const auto* prefix = std::find_if(std::begin(kPrefixes), std::end(kPrefixes), has_text);
   if (prefix == std::end(kPrefixes))
@@ -187,7 +187,7 @@ HeadOrder Checkpoint::value_heads(uint64_t begin, uint64_t length) const {
   return order;
 }
 
-void Checkpoint::add(std::string name, TensorConversion conversion) {
+void Checkpoint::add(const std::string& name, const TensorConversion& conversion) {
   const auto fits = [](const HeadOrder& order, uint64_t length) {
     return order.length == 0 || length == order.begin + order.value_heads * order.length;
   };
@@ -199,7 +199,7 @@ void Checkpoint::add(std::string name, TensorConversion conversion) {
     if (tensor != nullptr) used_.push_back(tensor);
   }
   StoredTensor tensor;
-  tensor.name = names_.emplace_back(std::move(name));
+  tensor.name = names_.emplace_back(name);
   tensor.type = conversion.type();
   tensor.dimensions = {conversion.columns, conversion.rows, 1, 1};
   tensor.dimension_count = conversion.rows == 1 ? 1 : 2;
@@ -208,7 +208,7 @@ void Checkpoint::add(std::string name, TensorConversion conversion) {
   conversions_.push_back(conversion);
 }
 
-void Checkpoint::add_vector(std::string to, const std::string& from, Kind kind, HeadOrder order) {
+void Checkpoint::add_vector(const std::string& to, const std::string& from, Kind kind, HeadOrder order) {
   TensorConversion conversion;
   conversion.kind = kind;
   conversion.weights = &need(from);
@@ -216,11 +216,11 @@ void Checkpoint::add_vector(std::string to, const std::string& from, Kind kind, 
   conversion.columns = conversion.weights->elements();
   conversion.column_order = order;
   element(*conversion.weights, 0);
-  add(std::move(to), conversion);
+  add(to, conversion);
 }
 
 /// [channels, 1, taps] there, taps side by side here.
-void Checkpoint::add_convolution(std::string to, const std::string& from) {
+void Checkpoint::add_convolution(const std::string& to, const std::string& from) {
   TensorConversion conversion;
   conversion.kind = Kind::kFloat;
   conversion.weights = &need(from);
@@ -229,7 +229,7 @@ void Checkpoint::add_convolution(std::string to, const std::string& from) {
   const uint64_t keys = config_.number(ModelNumber::KeyHeads) * config_.number(ModelNumber::StateLength);
   conversion.row_order = value_heads(2 * keys, config_.number(ModelNumber::StateLength));
   element(*conversion.weights, 0);
-  add(std::move(to), conversion);
+  add(to, conversion);
 }
 
 void Checkpoint::set_fp8(TensorConversion& c, const std::string& from) const {

@@ -53,11 +53,12 @@ class Checkpoint final : public ModelSource {
   void add_all();
   void add_layer(const std::string& to, const std::string& from, bool attention);
   void add_mtp();
-  void add(std::string name, TensorConversion conversion);
+  void add(const std::string& name, const TensorConversion& conversion);
   void add_matrix(const std::string& to, const std::string& from, HeadOrder rows = {},
                   HeadOrder columns = {});
-  void add_vector(std::string to, const std::string& from, TensorConversion::Kind kind, HeadOrder order = {});
-  void add_convolution(std::string to, const std::string& from);
+  void add_vector(const std::string& to, const std::string& from, TensorConversion::Kind kind,
+                  HeadOrder order = {});
+  void add_convolution(const std::string& to, const std::string& from);
   float set_quantised(TensorConversion& conversion, const std::string& from) const;
   void set_fp8(TensorConversion& conversion, const std::string& from) const;
   HeadOrder value_heads(uint64_t begin, uint64_t length) const;

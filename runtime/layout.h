@@ -21,7 +21,7 @@ class Layout {
   T* take(uint64_t count, size_t alignment = kCacheLine) {
     offset_ = (offset_ + alignment - 1) / alignment * alignment;
     const uint64_t at = offset_;
-    offset_ += count * sizeof(T);
+    offset_ += count * sizeof(T);  // NOLINT(bugprone-sizeof-expression): T may be a pointer
     if (base_ == nullptr) return nullptr;
     return offset_ <= capacity_ ? reinterpret_cast<T*>(base_ + at) : nullptr;
   }

@@ -84,7 +84,8 @@ void check_result(const char* name, const std::function<inlay_status(T*)>& call,
     const size_t filled = std::min<size_t>(size, sizeof(T));
     // What lies before the first field is padding.
     if (filled > first_field) {
-      CHECK(std::memcmp(bytes + first_field, expected + first_field, filled - first_field) == 0);
+      const bool same = std::memcmp(bytes + first_field, expected + first_field, filled - first_field) == 0;
+      CHECK(same);
     }
     for (size_t i = filled; i < sizeof bytes; ++i) REQUIRE(bytes[i] == 0xEE);
   }

@@ -165,7 +165,7 @@ TEST_CASE("a host's drafter is checked and its mistakes are cut off") {
     out.resize(count);
     return out;
   };
-  const auto fill = [](std::vector<int32_t> tokens, size_t said, inlay_status status = INLAY_OK) {
+  const auto fill = [](const std::vector<int32_t>& tokens, size_t said, inlay_status status = INLAY_OK) {
     return [=](size_t max, int32_t* out, size_t* count) {
       std::copy_n(tokens.begin(), std::min(max, tokens.size()), out);
       *count = said;

@@ -33,10 +33,12 @@ std::atomic<int64_t> calls_to_failure{0};
 #pragma GCC visibility push(default)
 extern "C" {
 
+// NOLINTBEGIN(bugprone-reserved-identifier, readability-identifier-naming): glibc's names.
 void* __libc_malloc(size_t size);
 void* __libc_calloc(size_t count, size_t size);
 void* __libc_realloc(void* memory, size_t size);
 void* __libc_memalign(size_t alignment, size_t size);
+// NOLINTEND(bugprone-reserved-identifier, readability-identifier-naming)
 
 void* malloc(size_t size) { return may_allocate() ? __libc_malloc(size) : nullptr; }
 void* calloc(size_t count, size_t size) { return may_allocate() ? __libc_calloc(count, size) : nullptr; }

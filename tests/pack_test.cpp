@@ -15,7 +15,7 @@ namespace {
 
 std::string packed(inlay_runtime* runtime, const std::filesystem::path& from, const TemporaryFolder& folder,
                    const inlay_pack_params* params = nullptr) {
-  const std::string to = folder.file(from.stem().string() + ".inlay");
+  std::string to = folder.file(from.stem().string() + ".inlay");
   const inlay_status status = inlay_pack(runtime, from.string().c_str(), to.c_str(), params);
   if (status != INLAY_OK) throw std::runtime_error(message_of(runtime));
   return to;

@@ -52,9 +52,9 @@ const std::string* Options::find(std::string_view name) const {
   return nullptr;
 }
 
-std::string Options::text(std::string_view name, std::string otherwise) const {
+std::string Options::text(std::string_view name, const std::string& otherwise) const {
   const std::string* value = find(name);
-  return value == nullptr ? std::move(otherwise) : *value;
+  return value == nullptr ? otherwise : *value;
 }
 
 uint64_t Options::number(std::string_view name, uint64_t otherwise) const {

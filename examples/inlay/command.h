@@ -30,7 +30,7 @@ class Options {
 
   const std::vector<std::string>& words() const { return words_; }
   bool has(std::string_view name) const { return find(name) != nullptr; }
-  std::string text(std::string_view name, std::string otherwise) const;
+  std::string text(std::string_view name, const std::string& otherwise) const;
   uint64_t number(std::string_view name, uint64_t otherwise) const;
   float real(std::string_view name, float otherwise) const;
   /// The one word that names the model; fails where there is none or there are more.
