@@ -188,7 +188,7 @@ inlay_status Generator::next(uint64_t budget_us, GeneratorOutput* output) {
   const uint64_t begin = Session::now_ns();
   const uint64_t passes_before = pass_ns();
   parts_.text[0] = '\0';
-  *output = {std::string_view(parts_.text, 0), {}, INLAY_STOP_NONE};
+  *output = {std::string_view(parts_.text), {}, INLAY_STOP_NONE};
   if (budget_us == 0 && phase_ != Phase::kIdle) return INLAY_PENDING;
   const inlay_status status = run(deadline_of(budget_us), output);
   stats.rest_ns += Session::now_ns() - begin - (pass_ns() - passes_before);

@@ -18,16 +18,16 @@ constexpr uint64_t kQuestions = 200;
 
 /// What a guest of the tavern may say, as a chat.
 std::vector<int32_t> question(const OpenModel& model, uint64_t seed) {
-  static const char* const kOpenings[] = {
+  static constexpr const char* kOpenings[] = {
       "What is the price of", "I would like", "Do you have", "Tell me about",
       "Could I get",          "How much for", "Bring me",    "I want to buy"};
-  static const char* const kThings[] = {
+  static constexpr const char* kThings[] = {
       "a mug of ale", "three loaves of bread", "a hot bath",    "a coil of rope",
       "two lanterns", "a bowl of stew",        "a map",         "the small room",
       "five torches", "a healing potion",      "your name",     "the old mill",
       "a warm cloak", "six honey cakes",       "a stall",       "the road north",
       "a pot of tea", "some cheese",           "four meat pies"};
-  static const char* const kEndings[] = {"?", ", please.", " for tonight?", " and a candle.", "!"};
+  static constexpr const char* kEndings[] = {"?", ", please.", " for tonight?", " and a candle.", "!"};
   const std::string text = std::string("<|im_start|>user\n") + kOpenings[seed % 8] + " " +
                            kThings[seed % 19] + kEndings[seed % 5] + "<|im_end|>\n<|im_start|>assistant\n";
   const inlay_tokenizer* tokenizer = inlay_model_tokenizer(model.get());
