@@ -27,8 +27,10 @@ struct SessionShape {
   uint32_t prefill_chunk = 0;  // rows of a wide pass at most
   KvType kv_type = KvType::kF16;
   bool mtp = false;
+  bool pooled = false;  // the KV pages are a DevicePool's, not the state's own
 
   uint32_t pages() const { return context / kPageTokens; }
+  bool operator==(const SessionShape&) const = default;
 };
 
 struct DeviceBytes {
@@ -49,6 +51,31 @@ class DeviceState {
 class DeviceScratch {
  protected:
   ~DeviceScratch() = default;
+};
+/// KV pages that several states share. Which state uses which page is the runtime's to say.
+class DevicePool {
+ protected:
+  ~DevicePool() = default;
+};
+
+/// A piece of a state in the form in which it is saved, which is the same on every device. Layers of kDelta,
+/// kColumn and kLog count DeltaNet layers, those of kKv attention layers with the MTP block's as the last.
+struct StatePart {
+  enum class Kind : uint8_t {
+    kHidden,     // row `index` of the hidden states: float[embedding]
+    kCommitted,  // uint64[delta_net_layers]: up to where each layer's state has been advanced
+    kDelta,      // value head `index` of a layer: float[state_length of the key][state_length of the value]
+    kColumn,     // the convolution's input at `position`: float[conv_channels]
+    kLog,        // of `position`: key, value, beta, decay: float[key_length + value_length + 2 * value_heads]
+    kKv,         // the first `count` tokens of page `page`, KV head `index`: [count][bytes of a row]
+  };
+  Kind kind = Kind::kHidden;
+  bool values = false;  // kKv: values, not keys
+  uint32_t layer = 0;
+  uint32_t index = 0;
+  uint32_t page = 0;
+  uint32_t count = 0;
+  uint64_t position = 0;
 };
 
 enum class PassKind : uint8_t {
@@ -132,15 +159,46 @@ class Device {
   /// Everything of `from` up to `position` becomes `to`'s; both of the same weights and session shape.
   virtual inlay_status copy(const DeviceState& from, DeviceState& to, uint64_t position) = 0;
 
+  // Pools. A device without them says so, and its states keep their own pages. The pool is planned and
+  // created like the other objects; a state of a pooled session is attached to it once, before its first
+  // pass.
+  virtual bool has_pools() const { return false; }
+  virtual DeviceBytes plan_pool(const ModelShape&, const SessionShape&, uint32_t) const { return {}; }
+  virtual DevicePool* create_pool(const DeviceWeights&, const SessionShape&, uint32_t, std::byte*) {
+    return nullptr;
+  }
+  virtual void release_pool(DevicePool*) {}
+  virtual void attach(DeviceState&, DevicePool&) {}
+  /// Page `index` of the timeline is page `page` of the pool from now on.
+  virtual inlay_status set_page(DeviceState&, uint32_t, uint32_t) { return INLAY_ERROR_UNSUPPORTED; }
+  virtual inlay_status copy_page(DevicePool&, uint32_t, uint32_t) { return INLAY_ERROR_UNSUPPORTED; }
+
+  // Saving: a part's bytes out of a state, and into one. No pass over the state is under way. Writing
+  // all parts of a state into one that was reset gives a state that computes the same bits.
+  virtual inlay_status read_part(const DeviceState&, const StatePart&, std::byte*) {
+    return INLAY_ERROR_UNSUPPORTED;
+  }
+  virtual inlay_status write_part(DeviceState&, const StatePart&, const std::byte*) {
+    return INLAY_ERROR_UNSUPPORTED;
+  }
+  /// Where a pass on this scratch leaves its logits: float[kMaxWidth][vocabulary] in host memory.
+  virtual float* logits_of(DeviceScratch&) { return nullptr; }
+
+  /// Whether single slices of a pass at position 0 may be run in any order and then be abandoned, so that the
+  /// runtime can time one of each kind.
+  virtual bool can_probe() const { return false; }
+
   /// Whether run() only queues: the runtime then gives it whole passes where there is no budget.
   virtual bool asynchronous() const { return false; }
 
   // Running a pass. Slices are run in order, each once; a slice is the unit of timing and of cancelling.
   // Nothing here allocates. One thread at a time on one scratch and its states.
 
-  /// Slices of this pass; slice_kind(i) < kSliceKinds groups slices that take about the same time.
+  /// Slices of this pass; slice_kind(i) < kSliceKinds groups slices that take about the same time. The last
+  /// kind, kNoSlice, is that of slices with nothing to do at the pass's position: they need not be run.
   virtual uint32_t slice_count(const DeviceScratch& scratch, const Pass& pass) const = 0;
-  static constexpr uint32_t kSliceKinds = 64;
+  static constexpr uint32_t kSliceKinds = 128;
+  static constexpr uint32_t kNoSlice = kSliceKinds - 1;
   virtual uint32_t slice_kind(const DeviceScratch& scratch, const Pass& pass, uint32_t slice) const = 0;
   /// Runs slices [begin, end); on a device with a queue of its own, returns when they are done or, where
   /// end == slice_count, leaves that to finish().

@@ -1,5 +1,6 @@
 #include "runtime/c_api.h"
 
+#include <algorithm>
 #include <cstring>
 
 // The C ABI: a thin skin. Handles are the objects behind them under another name.
@@ -77,6 +78,31 @@ inlay_status inlay_runtime_memory(inlay_runtime* runtime, int32_t reset, inlay_m
   HostMemory& memory = *of(runtime)->memory();
   const inlay_memory_use use{sizeof(inlay_memory_use), memory.now(), memory.high_water()};
   if (reset != 0) memory.reset_high_water();
+  return write_struct(use, out_use);
+}
+
+inlay_status inlay_runtime_memory_of(inlay_runtime* runtime, inlay_memory_kind kind, int32_t reset,
+                                     inlay_memory_use* out_use) {
+  clear_struct(out_use);
+  // A host may pass any number.
+  int number = 0;
+  std::memcpy(&number, &kind, sizeof number);
+  if (runtime == nullptr || out_use == nullptr || number < 0 || number > INLAY_MEMORY_SCRATCH) {
+    return INLAY_ERROR_INVALID_ARGUMENT;
+  }
+  if (number == INLAY_MEMORY_OTHER) {
+    const inlay_status status = inlay_runtime_memory(runtime, reset, out_use);
+    inlay_memory_use use{sizeof(inlay_memory_use), of(runtime)->memory()->now(),
+                         of(runtime)->memory()->high_water()};
+    for (const MemoryKind part : {MemoryKind::kModel, MemoryKind::kState, MemoryKind::kScratch}) {
+      use.now -= std::min(use.now, of(runtime)->memory()->now(part));
+    }
+    return status == INLAY_OK ? write_struct(use, out_use) : status;
+  }
+  HostMemory& memory = *of(runtime)->memory();
+  const auto part = static_cast<MemoryKind>(number);
+  const inlay_memory_use use{sizeof(inlay_memory_use), memory.now(part), memory.high_water(part)};
+  if (reset != 0) memory.reset_high_water(part);
   return write_struct(use, out_use);
 }
 

@@ -9,6 +9,7 @@
 #include "runtime/file.h"
 #include "runtime/model.h"
 #include "runtime/owned.h"
+#include "runtime/pool.h"
 #include "runtime/runtime.h"
 #include "runtime/session.h"
 
@@ -25,6 +26,8 @@ inline const Model* of(const inlay_model* handle) { return reinterpret_cast<cons
 inline const TokenizerObject& of(const inlay_tokenizer* handle) {
   return *reinterpret_cast<const TokenizerObject*>(handle);
 }
+inline Pool* of(inlay_pool* handle) { return reinterpret_cast<Pool*>(handle); }
+inline const Pool* of(const inlay_pool* handle) { return reinterpret_cast<const Pool*>(handle); }
 inline Session* of(inlay_session* handle) { return reinterpret_cast<Session*>(handle); }
 inline const Session* of(const inlay_session* handle) { return reinterpret_cast<const Session*>(handle); }
 
@@ -53,6 +56,20 @@ inlay_status inside(inlay_session* handle, F&& body) noexcept {
 
 inline inlay_status run_to_end(Session& session, inlay_status begun) {
   return begun == INLAY_OK ? session.advance(INLAY_NO_BUDGET, nullptr) : begun;
+}
+
+/// A host's table with its callback checked; throws Error.
+inline inlay_writer read_writer(const inlay_writer* writer) {
+  if (writer == nullptr) refuse_null("writer");
+  const inlay_writer known = read_struct(writer, "inlay_writer");
+  if (known.write == nullptr) refuse_null("inlay_writer.write");
+  return known;
+}
+inline inlay_reader read_reader(const inlay_reader* reader) {
+  if (reader == nullptr) refuse_null("reader");
+  const inlay_reader known = read_struct(reader, "inlay_reader");
+  if (known.read == nullptr) refuse_null("inlay_reader.read");
+  return known;
 }
 
 inline bool valid(const int32_t* tokens, size_t count) { return tokens != nullptr || count == 0; }

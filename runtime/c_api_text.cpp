@@ -212,6 +212,62 @@ inlay_status inlay_generator_next(inlay_generator* generator, uint64_t budget_us
   return status;
 }
 
+inlay_status inlay_generator_get_progress(const inlay_generator* generator, inlay_progress* out_progress) {
+  clear_struct(out_progress);
+  if (generator == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
+  inlay_progress progress = INLAY_PROGRESS_INIT;
+  of(generator)->report(&progress);
+  return write_struct(progress, out_progress);
+}
+
+uint64_t inlay_generator_save_bytes(inlay_generator* generator) {
+  uint64_t bytes = 0;
+  inside_generator(generator, [&](Generator& g) {
+    SnapshotHeader header;
+    bytes = g.snapshot(&header);
+    return INLAY_OK;
+  });
+  return bytes;
+}
+
+inlay_status inlay_generator_save(inlay_generator* generator, const inlay_writer* writer) {
+  return inside_generator(generator, [&](Generator& g) { return g.save(read_writer(writer)); });
+}
+
+inlay_status inlay_generator_load(inlay_generator* generator, const inlay_reader* reader) {
+  return inside_generator(generator, [&](Generator& g) { return g.load(read_reader(reader)); });
+}
+
+inlay_status inlay_generator_save_memory(inlay_generator* generator, void* buffer, uint64_t capacity,
+                                         uint64_t* out_bytes) {
+  if (out_bytes != nullptr) *out_bytes = 0;
+  return inside_generator(generator, [&](Generator& g) {
+    if (buffer == nullptr || out_bytes == nullptr) {
+      return g.fail(INLAY_ERROR_INVALID_ARGUMENT, "generator: buffer or out_bytes is null");
+    }
+    SnapshotHeader header;
+    const uint64_t bytes = g.snapshot(&header);
+    if (bytes > capacity) {
+      return g.fail(INLAY_ERROR_MEMORY_LIMIT, "generator: the buffer is smaller than save_bytes says");
+    }
+    SnapshotMemory memory{static_cast<std::byte*>(buffer), nullptr, capacity};
+    const inlay_status status = g.save(memory.writer());
+    if (status == INLAY_OK) *out_bytes = bytes;
+    return status;
+  });
+}
+
+inlay_status inlay_generator_load_memory(inlay_generator* generator, const void* data, uint64_t bytes) {
+  return inside_generator(generator, [&](Generator& g) {
+    if (data == nullptr) return g.fail(INLAY_ERROR_INVALID_ARGUMENT, "generator: data is null");
+    if (is_damaged(data, bytes)) {
+      return g.fail(INLAY_ERROR_CORRUPT_FILE, "generator: the saved state is damaged");
+    }
+    SnapshotMemory memory{nullptr, static_cast<const std::byte*>(data), bytes};
+    return g.load(memory.reader());
+  });
+}
+
 inlay_status inlay_generator_get_stats(const inlay_generator* generator, inlay_generator_stats* out_stats) {
   clear_struct(out_stats);
   if (generator == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;

@@ -30,6 +30,12 @@ class Held {
  public:
   Held() = default;
   explicit Held(T* object) : object_(object) { object->retain(); }
+  /// Takes over the share that a create gave.
+  static Held adopt(T* object) {
+    Held held;
+    held.object_ = object;
+    return held;
+  }
   Held(const Held&) = delete;
   Held(Held&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
   Held& operator=(const Held&) = delete;

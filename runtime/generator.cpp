@@ -87,16 +87,10 @@ Generator::Generator(Session& session, const inlay_generator_params& params, con
   parts_.text[0] = '\0';
   std::copy(session.tokens().begin(), session.tokens().end(), parts_.timeline);
   state_.fed = state_.end = session.position();
+  probe_sampling();
 }
 
-Generator::~Generator() {
-  if (phase_ == Phase::kPrefill || phase_ == Phase::kDraft || phase_ == Phase::kVerify) {
-    session_->cancel();
-    session_->advance(INLAY_NO_BUDGET, nullptr);
-  } else if (phase_ == Phase::kSample && verified_) {
-    session_->commit(0);
-  }
-}
+Generator::~Generator() { take_back(); }
 
 void Generator::destroy() {
   const Held<Session> session(session_.get());
@@ -307,6 +301,7 @@ inlay_status Generator::propose_from(DraftSource source, uint32_t most) {
   }
   const uint64_t spent = Session::now_ns() - begin;
   state_.stats.draft_ns += spent;
+  longest_piece_ns_ = std::max(longest_piece_ns_, spent);
   if (status != INLAY_OK) return fail(status, "generator: the drafter's propose reported an error");
   drafts_ = static_cast<uint32_t>(count);
   if (drafts_ > 0) planner_.record_draft(source, most, spent);
@@ -362,6 +357,7 @@ inlay_status Generator::sample_rows(uint64_t deadline) {
     if (deadline != kNoDeadline && begin + sample_ns_ > deadline) {
       sample_ns_ -=
           sample_ns_ / 8;  // an estimate that one slow row has spoilt must not stop the work for good
+      session_->hold_logits();
       return INLAY_PENDING;
     }
     const uint64_t position = state_.end + row_;
@@ -376,7 +372,9 @@ inlay_status Generator::sample_rows(uint64_t deadline) {
     *place = token;
     accepted_ += accepted;
     ++row_;
-    sample_ns_ = std::max(Session::now_ns() - begin, sample_ns_ - sample_ns_ / 16);
+    const uint64_t spent = Session::now_ns() - begin;
+    sample_ns_ = std::max(spent, sample_ns_ - sample_ns_ / 16);
+    longest_piece_ns_ = std::max(longest_piece_ns_, spent);
     stop_ = stop_after(token, row_);
     if (!accepted || stop_ != INLAY_STOP_NONE) return INLAY_OK;
   }
@@ -384,6 +382,7 @@ inlay_status Generator::sample_rows(uint64_t deadline) {
 
 inlay_status Generator::abandon_round(inlay_status status, const char* message) {
   row_ = accepted_ = 0;
+  session_->release_logits();
   if (verified_) {
     session_->commit(0);
     phase_ = Phase::kPropose;
@@ -404,6 +403,8 @@ inlay_stop Generator::stop_after(int32_t token, uint64_t sampled) const {
 }
 
 inlay_status Generator::finish_round(GeneratorOutput* output) {
+  const uint64_t begin = Session::now_ns();
+  session_->release_logits();
   if (verified_) {
     // The certain token and the accepted drafts; the last token sampled waits, be it a draft's equal or not.
     const inlay_status status = session_->commit(row_);
@@ -426,6 +427,7 @@ inlay_status Generator::finish_round(GeneratorOutput* output) {
   if (lookup_) lookup_->observe(timeline());
   if (host_) host_->observe(timeline(), accepted_);
   *output = {write_text(tokens, stop_ != INLAY_STOP_NONE), tokens, stop_};
+  longest_piece_ns_ = std::max(longest_piece_ns_, Session::now_ns() - begin);
   return stop_ == INLAY_STOP_NONE ? INLAY_OK : INLAY_END;
 }
 

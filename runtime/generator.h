@@ -65,6 +65,13 @@ class Generator final : public Counted {
   /// next call tries again.
   inlay_status next(uint64_t budget_us, GeneratorOutput* output);
 
+  /// Bytes that save would write; the header is filled in. Takes the round under way back, as save does.
+  uint64_t snapshot(SnapshotHeader* header);
+  inlay_status save(const inlay_writer& host);
+  /// See inlay_generator_load.
+  inlay_status load(const inlay_reader& host);
+  void report(inlay_progress* progress) const;
+
   Session& session() const { return *session_; }
   const inlay_generator_stats& stats() const { return state_.stats; }
   const char* message() const { return message_; }
@@ -104,6 +111,10 @@ class Generator final : public Counted {
   static void check(const Session& session, const inlay_generator_params& params);
 
   inlay_status fail_as_session(inlay_status status) { return fail(status, session_->message()); }
+  void take_back();
+  void forget();
+  inlay_status check_snapshot(const SnapshotHeader& header);
+  void probe_sampling();
   inlay_status check_prompt();
   inlay_status encode_prompt(std::string_view text, bool parse_special);
   inlay_status append_prompt(size_t count);
@@ -150,6 +161,7 @@ class Generator final : public Counted {
   uint64_t draft_ns_ = 0;
   uint64_t verify_ns_ = 0;
   uint64_t sample_ns_ = 0;  // of a row, the longest lately
+  uint64_t longest_piece_ns_ = 0;  // of what is not a slice of the session's
 
   char message_[256] = "";
 };

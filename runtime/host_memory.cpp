@@ -22,33 +22,48 @@ void default_release(void*, void* memory, size_t, size_t) { std::free(memory); }
 HostMemory::HostMemory(const inlay_allocator* allocator, uint64_t limit, uint64_t held)
     : allocator_{sizeof(inlay_allocator), nullptr, default_allocate, default_release},
       limit_(limit == 0 ? UINT64_MAX : limit),
-      now_(held),
-      high_water_(held) {
+      count_(held) {
   if (allocator != nullptr) allocator_ = *allocator;
+  for (Kind& kind : kinds_) kind.memory = this;
+}
+
+void HostMemory::Count::raise(uint64_t now) {
+  uint64_t high = high_water();
+  while (now > high && !high_water_.compare_exchange_weak(high, now, std::memory_order_relaxed)) {
+  }
 }
 
 void* HostMemory::do_allocate(size_t bytes, size_t alignment) {
-  const uint64_t now = now_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+  const uint64_t now = count_.add(bytes);
   if (now > limit_) {
-    now_.fetch_sub(bytes, std::memory_order_relaxed);
+    count_.remove(bytes);
     throw Error(INLAY_ERROR_MEMORY_LIMIT, std::to_string(bytes) + " bytes more would make " +
                                               std::to_string(now) + ", over the runtime's memory limit of " +
                                               std::to_string(limit_));
   }
   void* memory = allocator_.allocate(allocator_.user_data, bytes, alignment);
   if (memory == nullptr) {
-    now_.fetch_sub(bytes, std::memory_order_relaxed);
+    count_.remove(bytes);
     throw Error(INLAY_ERROR_OUT_OF_MEMORY, "the allocator has no " + std::to_string(bytes) + " bytes");
   }
-  uint64_t high = high_water();
-  while (now > high && !high_water_.compare_exchange_weak(high, now, std::memory_order_relaxed)) {
-  }
+  count_.raise(now);
   return memory;
 }
 
 void HostMemory::do_deallocate(void* memory, size_t bytes, size_t alignment) {
   allocator_.release(allocator_.user_data, memory, bytes, alignment);
-  now_.fetch_sub(bytes, std::memory_order_relaxed);
+  count_.remove(bytes);
+}
+
+void* HostMemory::Kind::do_allocate(size_t bytes, size_t alignment) {
+  void* taken = memory->allocate(bytes, alignment);
+  count.raise(count.add(bytes));
+  return taken;
+}
+
+void HostMemory::Kind::do_deallocate(void* taken, size_t bytes, size_t alignment) {
+  memory->deallocate(taken, bytes, alignment);
+  count.remove(bytes);
 }
 
 Block::Block(std::pmr::memory_resource* resource, uint64_t bytes)

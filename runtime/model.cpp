@@ -6,11 +6,13 @@
 #include <memory_resource>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/error.h"
 #include "runtime/model_reader.h"
 #include "runtime/owned.h"
+#include "runtime/pool.h"
 #include "runtime/session.h"
 #include "runtime/tokenizer_plan.h"
 
@@ -30,6 +32,26 @@ uint64_t weight_bytes(const ModelSource& file, bool mapped) {
 
 }  // namespace
 
+KvType kv_type_of(int32_t kv_type, const inlay_model_info& info) {
+  switch (kv_type == INLAY_KV_DEFAULT ? info.kv_type : kv_type) {
+    case INLAY_KV_F16: return KvType::kF16;
+    case INLAY_KV_FP8: return KvType::kFp8;
+    case INLAY_KV_Q8: return KvType::kQ8;
+    default:
+      throw Error(INLAY_ERROR_INVALID_ARGUMENT,
+                  "kv_type is " + std::to_string(kv_type) + ", not an inlay_kv_type");
+  }
+}
+
+uint32_t kv_row_bytes(KvType type, uint32_t head_length) {
+  switch (type) {
+    case KvType::kF16: return 2 * head_length;
+    case KvType::kFp8: return head_length;
+    case KvType::kQ8: return head_length / 32 * 34;
+  }
+  return 0;
+}
+
 SessionShape session_shape_of(const inlay_session_params& params, const ModelShape& shape,
                               const inlay_model_info& info, const Device& device) {
   SessionShape session;
@@ -43,14 +65,7 @@ SessionShape session_shape_of(const inlay_session_params& params, const ModelSha
                                                   std::to_string(kMostContext) + " is possible");
   }
   session.context = (context + kPageTokens - 1) / kPageTokens * kPageTokens;
-  switch (params.kv_type == INLAY_KV_DEFAULT ? info.kv_type : params.kv_type) {
-    case INLAY_KV_F16: session.kv_type = KvType::kF16; break;
-    case INLAY_KV_FP8: session.kv_type = KvType::kFp8; break;
-    case INLAY_KV_Q8: session.kv_type = KvType::kQ8; break;
-    default:
-      throw Error(INLAY_ERROR_INVALID_ARGUMENT,
-                  "kv_type is " + std::to_string(params.kv_type) + ", not an inlay_kv_type");
-  }
+  session.kv_type = kv_type_of(params.kv_type, info);
   session.mtp = params.mtp != 0;
   if (session.mtp && !shape.mtp) {
     throw Error(INLAY_ERROR_UNSUPPORTED, "the session asks for mtp, and the model has no MTP head");
@@ -119,16 +134,14 @@ struct Model::Parts {
 Model* Model::create(File& file, const inlay_model_params& params) {
   Parts parts(file);
   parts.forget_layers();
-  HostMemory* memory = file.runtime().memory();
-  void* block = memory->allocate(parts.bytes, kCacheLine);
-  try {
-    Layout layout(block, parts.bytes);
-    void* place = layout.take<Model>(1);
-    return new (place) Model(file, params, parts, layout);
-  } catch (...) {
-    memory->deallocate(block, parts.bytes, kCacheLine);
-    throw;
-  }
+  Block block = params.arena == nullptr
+                    ? Block(file.runtime().memory(MemoryKind::kModel), parts.bytes)
+                    : Block(params.arena, params.arena_bytes, parts.bytes, "inlay_model_params.arena");
+  Layout layout(block.data(), block.bytes());
+  void* place = layout.take<Model>(1);
+  auto* model = new (place) Model(file, params, parts, layout);
+  model->block_ = std::move(block);
+  return model;
 }
 
 Model::Model(File& file, const inlay_model_params& params, const Parts& parts, Layout& layout)
@@ -167,9 +180,8 @@ Model::~Model() {
 
 void Model::destroy() {
   const Held<Runtime> runtime(runtime_.get());
-  const uint64_t bytes = block_bytes_;
+  const Block block(std::move(block_));
   this->~Model();
-  runtime->memory()->deallocate(this, bytes, kCacheLine);
 }
 
 const char* Model::keep(const char* text, Layout& layout) {
@@ -219,6 +231,10 @@ inlay_memory_plan Model::plan(const inlay_session_params& params) const {
   plan.model_host = block_bytes_;
   plan.model_device = device().plan_weights(weights_).device;
   return plan;
+}
+
+inlay_pool_plan Model::plan_pool(const File& file, const inlay_pool_params& params) {
+  return Pool::plan(read_model_shape(file.model()), file.info(), file.runtime().device(), params);
 }
 
 }  // namespace inlay

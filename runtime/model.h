@@ -10,6 +10,11 @@ namespace inlay {
 
 class TokenizerObject;
 
+/// An inlay_kv_type as it is for a model. Throws INLAY_ERROR_INVALID_ARGUMENT.
+KvType kv_type_of(int32_t kv_type, const inlay_model_info& info);
+/// Bytes of one head of one token, where it is saved and on the CPU.
+uint32_t kv_row_bytes(KvType type, uint32_t head_length);
+
 /// A session's parameters, checked and with defaults filled in for a model.
 SessionShape session_shape_of(const inlay_session_params& params, const ModelShape& shape,
                               const inlay_model_info& info, const Device& device);
@@ -32,6 +37,7 @@ class Model final : public Counted {
   const Tokenizer* tokenizer() const { return tokenizer_; }
   const TokenizerObject* tokenizer_object() const { return tokenizer_object_; }
   inlay_memory_plan plan(const inlay_session_params& params) const;
+  static inlay_pool_plan plan_pool(const File& file, const inlay_pool_params& params);
 
  private:
   struct Parts;
@@ -43,6 +49,7 @@ class Model final : public Counted {
   void read_ahead(const ModelSource& file, const inlay_model_params& params) const;
 
   Held<Runtime> runtime_;
+  Block block_;
   uint64_t block_bytes_ = 0;
   ByteSourcePointer* sources_ = nullptr;
   uint32_t source_count_ = 0;

@@ -11,6 +11,8 @@
 
 namespace inlay {
 
+class Scratch;
+
 /// What a process makes first: the device with its threads, the host's memory, and the log.
 class Runtime final : public Counted {
  public:
@@ -18,6 +20,7 @@ class Runtime final : public Counted {
   static Runtime* create(const inlay_runtime_params& params);
 
   HostMemory* memory() { return &memory_; }
+  std::pmr::memory_resource* memory(MemoryKind kind) { return memory_.of(kind); }
   Device& device() { return *device_; }
   inlay_runtime_info info() const;
 
@@ -25,6 +28,10 @@ class Runtime final : public Counted {
   /// Keeps the message of a failed create or open, and logs it. Any thread.
   void set_message(const char* message);
   size_t copy_message(char* buffer, size_t capacity) const;
+
+  /// Scratches that live in arenas of the host: ScratchList's alone.
+  std::mutex& arena_mutex() { return arena_mutex_; }
+  Scratch*& arena_scratches() { return arena_scratches_; }
 
  private:
   explicit Runtime(const inlay_runtime_params& params);
@@ -37,6 +44,8 @@ class Runtime final : public Counted {
   Device* device_ = nullptr;
   mutable std::mutex message_mutex_;
   char message_[512] = "";
+  std::mutex arena_mutex_;
+  Scratch* arena_scratches_ = nullptr;
 };
 
 /// Copies `message`, cut to capacity and zero terminated; returns its whole length.

@@ -37,6 +37,9 @@ class Sampler {
   inlay_status sample(const float* logits, std::span<const int32_t> history, uint64_t position,
                       int32_t* out_token) noexcept;
 
+  uint64_t seed() const { return params_.seed; }
+  void set_seed(uint64_t seed) { params_.seed = seed; }
+
   /// What the last failed sample was about; a literal.
   const char* message() const { return message_; }
 

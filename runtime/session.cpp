@@ -6,6 +6,7 @@
 #include <cstring>
 #include <new>
 #include <string>
+#include <utility>
 
 #include "runtime/error.h"
 #include "runtime/platform.h"
@@ -19,33 +20,45 @@ struct StateLayout {
       : object(layout.take<Session>(1)),
         tokens(layout.take<int32_t>(session.context)),
         hidden(layout.take<float>(uint64_t{kMaxWidth} * shape.embedding)),
+        pages(layout.take<uint32_t>(session.pooled ? session.pages() : 0)),
         device_block(layout.take<std::byte>(device.host)) {}
 
   void* object;
   int32_t* tokens;
   float* hidden;
+  uint32_t* pages;
   std::byte* device_block;
 };
-
-/// Scratch that several sessions may share begins with which of them has work under way on it.
-struct ScratchLayout {
-  ScratchLayout(const DeviceBytes& device, Layout& layout)
-      : user(layout.take<const Session*>(1)), device_block(layout.take<std::byte>(device.host)) {}
-
-  const Session** user;
-  std::byte* device_block;
-};
-
-uint64_t scratch_bytes(const DeviceBytes& device) {
-  Layout layout;
-  ScratchLayout(device, layout);
-  return layout.bytes();
-}
 
 uint64_t state_bytes(const ModelShape& shape, const SessionShape& session, const DeviceBytes& device) {
   Layout layout;
   StateLayout(shape, session, device, layout);
   return layout.bytes();
+}
+
+/// The scratch that the parameters ask for.
+Scratch* scratch_of(Model& model, const SessionShape& shape, const inlay_session_params& params) {
+  if (params.share_scratch == nullptr) {
+    return Scratch::create(model, shape, params.scratch_arena, params.scratch_arena_bytes);
+  }
+  Scratch& shared = reinterpret_cast<Session*>(params.share_scratch)->scratch();
+  if (!shared.fits(model, shape)) {
+    throw Error(INLAY_ERROR_MISMATCH,
+                "share_scratch is a session of another model or of parameters that need another scratch");
+  }
+  shared.retain();
+  return &shared;
+}
+
+SessionShape pooled_shape(SessionShape session, Model& model, const inlay_session_params& params) {
+  if (params.pool == nullptr) return session;
+  const auto& pool = *reinterpret_cast<const Pool*>(params.pool);
+  if (&pool.model() != &model || pool.shape().kv_type != session.kv_type ||
+      pool.shape().mtp != session.mtp) {
+    throw Error(INLAY_ERROR_MISMATCH, "the pool is of another model, another kv_type or another mtp");
+  }
+  session.pooled = true;
+  return session;
 }
 
 }  // namespace
@@ -56,15 +69,19 @@ inlay_memory_plan Session::plan(const ModelWeights& weights, const SessionShape&
                                 const Device& device) {
   const ModelShape& shape = weights.shape;
   const DeviceBytes state = device.plan_state(shape, session);
-  const DeviceBytes scratch = device.plan_scratch(weights, session);
+  SessionShape pooled = session;
+  pooled.pooled = true;
   inlay_memory_plan plan = INLAY_MEMORY_PLAN_INIT;
   plan.session_host = state_bytes(shape, session, state);
   plan.session_device = state.device;
-  plan.scratch_host = scratch_bytes(scratch);
-  plan.scratch_device = scratch.device;
-  const uint64_t kv_row = session.kv_type == KvType::kF16   ? 2 * shape.head_length
-                          : session.kv_type == KvType::kFp8 ? shape.head_length
-                                                            : shape.head_length / 32 * 34;
+  plan.scratch_host = Scratch::bytes(weights, session, device);
+  plan.scratch_device = device.plan_scratch(weights, session).device;
+  if (device.has_pools()) {
+    const DeviceBytes pooled_state = device.plan_state(shape, pooled);
+    plan.pooled_session_host = state_bytes(shape, pooled, pooled_state);
+    plan.pooled_session_device = pooled_state.device;
+  }
+  const uint64_t kv_row = kv_row_bytes(session.kv_type, shape.head_length);
   const uint64_t kv_layers = shape.attention_layers() + (session.mtp ? 1 : 0);
   plan.kv_cache = kv_layers * 2 * shape.kv_heads * kv_row * session.context;
   const uint64_t conv_slots = kLogSlots + shape.conv_kernel - 1;
@@ -77,44 +94,41 @@ inlay_memory_plan Session::plan(const ModelWeights& weights, const SessionShape&
 }
 
 Session* Session::create(Model& model, const inlay_session_params& params) {
-  const SessionShape session = session_shape_of(params, model.shape(), model.info(), model.device());
+  const SessionShape session =
+      pooled_shape(session_shape_of(params, model.shape(), model.info(), model.device()), model, params);
   const DeviceBytes state = model.device().plan_state(model.shape(), session);
-  const uint64_t scratch = scratch_bytes(model.device().plan_scratch(model.weights(), session));
   const uint64_t bytes = state_bytes(model.shape(), session, state);
-  HostMemory* memory = model.runtime().memory();
   Block state_block = params.state_arena == nullptr
-                          ? Block(memory, bytes)
+                          ? Block(model.runtime().memory(MemoryKind::kState), bytes)
                           : Block(params.state_arena, params.state_arena_bytes, bytes, "state_arena");
-  Block scratch_block =
-      params.scratch_arena == nullptr
-          ? Block(memory, scratch)
-          : Block(params.scratch_arena, params.scratch_arena_bytes, scratch, "scratch_arena");
+  Held<Scratch> scratch = Held<Scratch>::adopt(scratch_of(model, session, params));
   void* place = state_block.data();
-  return new (place) Session(model, params, session, state_block, scratch_block);
+  auto* object = new (place) Session(model, params, session, state_block, scratch);
+  object->probe();
+  return object;
 }
 
-Session* Session::fork(Session& from) {
+Session* Session::fork(Session& from, const inlay_fork_params& fork) {
   inlay_session_params params = from.params_;
-  params.state_arena = nullptr;
-  params.scratch_arena = nullptr;
+  params.state_arena = fork.state_arena;
+  params.state_arena_bytes = fork.state_arena_bytes;
+  params.scratch_arena = fork.scratch_arena;
+  params.scratch_arena_bytes = fork.scratch_arena_bytes;
+  params.pool = reinterpret_cast<inlay_pool*>(from.pool_.get());
+  params.share_scratch = fork.share_scratch != 0 ? reinterpret_cast<inlay_session*>(&from) : nullptr;
   Session* session = create(*from.model_, params);
-  const inlay_status copied = from.model_->device().copy(*from.state_, *session->state_, from.position_);
-  if (copied != INLAY_OK) {
+  const inlay_status stands = session->stand_where(from);
+  if (stands != INLAY_OK) {
     session->release();
-    throw Error(copied, "the device failed while it copied the session");
+    throw Error(stands, stands == INLAY_ERROR_MEMORY_LIMIT ? "the pool has no page free for the fork's last one"
+                                                           : "the device failed while it copied the session");
   }
-  std::memcpy(session->tokens_, from.tokens_, from.position_ * sizeof(int32_t));
-  session->position_ = from.position_;
-  session->window_begin_ = from.window_begin_;
-  session->mtp_position_ = from.mtp_position_;
-  session->hidden_row_ = from.hidden_row_;
-  session->slice_ns_ = from.slice_ns_;
   return session;
 }
 
 /// Takes the blocks over last: the object lies in one of them, and must not lose it while it is given up.
 Session::Session(Model& model, const inlay_session_params& params, const SessionShape& session, Block& state,
-                 Block& scratch)
+                 Held<Scratch>& scratch)
     : model_(&model),
       session_(session),
       context_(params.context_length == 0 ? session.context : params.context_length),
@@ -124,31 +138,29 @@ Session::Session(Model& model, const inlay_session_params& params, const Session
   const StateLayout parts(model.shape(), session, device.plan_state(model.shape(), session), layout);
   tokens_ = parts.tokens;
   hidden_ = parts.hidden;
+  pages_ = parts.pages;
   state_ = device.create_state(model.device_weights(), session, parts.device_block);
-  try {
-    Layout scratch_layout(scratch.data(), scratch.bytes());
-    const ScratchLayout scratch_parts(device.plan_scratch(model.weights(), session), scratch_layout);
-    scratch_ = device.create_scratch(model.device_weights(), session, scratch_parts.device_block);
-    scratch_user_ = scratch_parts.user;
-    *scratch_user_ = nullptr;
-  } catch (...) {
-    device.release(state_);
-    throw;
+  if (session.pooled) {
+    pool_ = Held<Pool>(reinterpret_cast<Pool*>(params.pool));
+    device.attach(*state_, pool_->device());
   }
+  params_.pool = nullptr;
+  params_.share_scratch = nullptr;
+  scratch_ = std::move(scratch);
   state_block_ = std::move(state);
-  scratch_block_ = std::move(scratch);
 }
 
 Session::~Session() {
-  if (busy()) end_work();
-  model_->device().release(scratch_);
+  if (leader_ != nullptr) leader_->stop_work(INLAY_ERROR_CANCELLED, "a session of the batch was destroyed");
+  if (busy()) leave_work(false);
+  release_logits();
+  keep_pages(0);
   model_->device().release(state_);
 }
 
 void Session::destroy() {
   const Held<Model> model(model_.get());
   const Block state(std::move(state_block_));
-  const Block scratch(std::move(scratch_block_));
   this->~Session();
 }
 
@@ -160,12 +172,119 @@ inlay_status Session::fail(inlay_status status, const char* format, ...) {
   return status;
 }
 
-inlay_status Session::check_feed(std::span<const int32_t> tokens) {
+// Pages of a pool
+
+/// Makes the pages of tokens [first, end) this session's alone, to be written.
+inlay_status Session::own_pages(uint64_t first, uint64_t end) {
+  if (!session_.pooled || first >= end) return INLAY_OK;
+  const auto last = static_cast<uint32_t>((end - 1) / kPageTokens);
+  for (auto index = static_cast<uint32_t>(first / kPageTokens); index <= last; ++index) {
+    if (index < page_count_ && pool_->is_sole(pages_[index])) continue;
+    if (const inlay_status status = replace_page(index); status != INLAY_OK) {
+      if (status == INLAY_ERROR_MEMORY_LIMIT) keep_pages(position_);
+      return status;
+    }
+  }
+  return INLAY_OK;
+}
+
+/// A page of its own in the place of a shared one, or after the last.
+inlay_status Session::replace_page(uint32_t index) {
+  Device& device = model_->device();
+  const uint32_t page = pool_->take();
+  if (page == Pool::kNone) {
+    return fail(INLAY_ERROR_MEMORY_LIMIT, "the pool's %u pages are all in use", pool_->pages());
+  }
+  inlay_status status = INLAY_OK;
+  if (index < page_count_) status = device.copy_page(pool_->device(), pages_[index], page);
+  if (status == INLAY_OK) status = device.set_page(*state_, index, page);
+  if (status != INLAY_OK) {
+    pool_->give_back(page);
+    poisoned_ = true;
+    return fail(status, "the device failed");
+  }
+  if (index < page_count_) {
+    pool_->give_back(pages_[index]);
+  } else {
+    page_count_ = index + 1;
+  }
+  pages_[index] = page;
+  return INLAY_OK;
+}
+
+/// Gives back the pages after those of the first tokens.
+void Session::keep_pages(uint64_t tokens) {
+  const uint64_t keep = (tokens + kPageTokens - 1) / kPageTokens;
+  while (page_count_ > keep) pool_->give_back(pages_[--page_count_]);
+}
+
+/// Full pages of both; one of its own for what is left. It has no pages before.
+inlay_status Session::share_pages(const Session& from) {
+  Device& device = model_->device();
+  const auto full = static_cast<uint32_t>(from.position_ / kPageTokens);
+  for (uint32_t index = 0; index < full; ++index) {
+    pool_->share(from.pages_[index]);
+    pages_[index] = from.pages_[index];
+    page_count_ = index + 1;
+    if (const inlay_status status = device.set_page(*state_, index, pages_[index]); status != INLAY_OK) {
+      return status;
+    }
+  }
+  if (from.position_ % kPageTokens == 0) return INLAY_OK;
+  if (const inlay_status status = replace_page(full); status != INLAY_OK) return status;
+  return device.copy_page(pool_->device(), from.pages_[full], pages_[full]);
+}
+
+inlay_status Session::stand_where(const Session& from) {
+  keep_pages(0);
+  inlay_status status = session_.pooled ? share_pages(from) : INLAY_OK;
+  if (status == INLAY_OK) status = model_->device().copy(*from.state_, *state_, from.position_);
+  if (status != INLAY_OK) return status;
+  std::memcpy(tokens_, from.tokens_, from.position_ * sizeof(int32_t));
+  position_ = from.position_;
+  window_begin_ = from.window_begin_;
+  mtp_position_ = std::min(from.mtp_position_, from.position_);
+  hidden_row_ = from.hidden_row_;
+  rows_ = 0;
+  verified_ = false;
+  return INLAY_OK;
+}
+
+inlay_status Session::rewind_to(const Session& mark) {
+  if (const inlay_status status = check_idle(); status != INLAY_OK) return status;
+  if (&mark == this) return INLAY_OK;
+  if (mark.model_.get() != model_.get() || mark.session_ != session_ || mark.pool_.get() != pool_.get() ||
+      mark.position_ > context_) {
+    return fail(INLAY_ERROR_MISMATCH, "the mark is of another model, other parameters or another pool");
+  }
+  if (mark.busy() || mark.verified_ || mark.poisoned_) {
+    return fail(INLAY_ERROR_WRONG_STATE, "the mark has work under way or a verify without its commit");
+  }
+  const inlay_status status = stand_where(mark);
+  if (status == INLAY_ERROR_MEMORY_LIMIT) {
+    reset();
+    return fail(status, "the pool has no page free for the mark's last one");
+  }
+  if (status != INLAY_OK) {
+    poisoned_ = true;
+    return fail(status, "the device failed");
+  }
+  return INLAY_OK;
+}
+
+// Beginning work
+
+inlay_status Session::check_idle() {
   if (poisoned_)
     return fail(INLAY_ERROR_DEVICE, "the device failed earlier; the session can only be destroyed");
   if (busy()) return fail(INLAY_ERROR_WRONG_STATE, "work is under way: advance it to its end or cancel it");
+  return INLAY_OK;
+}
+
+inlay_status Session::check_feed(std::span<const int32_t> tokens) {
+  if (const inlay_status status = check_idle(); status != INLAY_OK) return status;
   if (verified_) return fail(INLAY_ERROR_WRONG_STATE, "a verify waits for its commit");
-  if (*scratch_user_ != nullptr) {
+  if (scratch_->busy() && !scratch_->is_held_by(this)) {
     return fail(INLAY_ERROR_WRONG_STATE, "a session that shares this one's scratch has work under way");
   }
   if (tokens.empty()) return fail(INLAY_ERROR_INVALID_ARGUMENT, "there are no tokens to feed");
@@ -182,34 +301,32 @@ inlay_status Session::check_feed(std::span<const int32_t> tokens) {
   return INLAY_OK;
 }
 
-void Session::end_work() {
-  work_ = Work::kNone;
-  *scratch_user_ = nullptr;
-}
-
-void Session::begin_pass(PassKind kind, uint64_t position, uint32_t rows, uint32_t hidden_row) {
-  *scratch_user_ = this;
-  segment_ = {state_, 0, rows, position, hidden_row};
-  pass_ = Pass{};
-  pass_.kind = kind;
-  pass_.tokens = tokens_ + position;
-  pass_.rows = rows;
-  pass_.segments = {&segment_, 1};
-  pass_.draft_logits = kind == PassKind::kDraft && draft_logits_;
-  slice_ = 0;
-  slices_ = 0;
+/// Takes the scratch and the tokens; the passes follow.
+inlay_status Session::begin_work(Work work, std::span<const int32_t> tokens) {
+  const uint64_t first = mtp() ? std::min(mtp_position_, position_) : position_;
+  if (const inlay_status status = own_pages(first, position_ + tokens.size()); status != INLAY_OK) {
+    return status;
+  }
+  if (!scratch_->enter(this)) {
+    return fail(INLAY_ERROR_WRONG_STATE, "a session that shares this one's scratch has work under way");
+  }
+  // An MTP entry that was only expected here is overwritten by the prompt's own; the head may also have been
+  // fed another token than the one that now comes.
+  const bool other = mtp_position_ > position_ && tokens_[position_] != tokens[0];
+  if (work == Work::kPrefill || other) mtp_position_ = std::min(mtp_position_, position_);
+  std::memcpy(tokens_ + position_, tokens.data(), tokens.size_bytes());
+  work_ = work;
+  fed_ = static_cast<uint32_t>(tokens.size());
+  done_ = 0;
+  stalled_ = 0;
+  cancelled_.store(false, std::memory_order_relaxed);
+  return INLAY_OK;
 }
 
 inlay_status Session::begin_prefill(std::span<const int32_t> tokens) {
   if (const inlay_status status = check_feed(tokens); status != INLAY_OK) return status;
-  // The MTP entry of a token that was only expected here is overwritten by the prompt's own.
-  mtp_position_ = std::min(mtp_position_, position_);
-  std::memcpy(tokens_ + position_, tokens.data(), tokens.size_bytes());
-  work_ = Work::kPrefill;
-  fed_ = static_cast<uint32_t>(tokens.size());
-  done_ = 0;
-  cancelled_.store(false, std::memory_order_relaxed);
-  if (!begin_mtp_cache_pass()) begin_next_pass();
+  if (const inlay_status status = begin_work(Work::kPrefill, tokens); status != INLAY_OK) return status;
+  if (!begin_mtp_cache_pass(*this)) begin_next_pass();
   return INLAY_OK;
 }
 
@@ -225,14 +342,55 @@ inlay_status Session::begin_verify(std::span<const int32_t> tokens) {
                 tokens.size());
   }
   if (const inlay_status status = check_feed(tokens); status != INLAY_OK) return status;
-  // The MTP head may have been fed another token here than the one that now comes.
-  if (mtp_position_ > position_ && tokens_[position_] != tokens[0]) mtp_position_ = position_;
-  std::memcpy(tokens_ + position_, tokens.data(), tokens.size_bytes());
-  work_ = Work::kVerify;
-  fed_ = static_cast<uint32_t>(tokens.size());
-  done_ = 0;
-  cancelled_.store(false, std::memory_order_relaxed);
-  if (!begin_mtp_cache_pass()) begin_next_pass();
+  if (const inlay_status status = begin_work(Work::kVerify, tokens); status != INLAY_OK) return status;
+  if (!begin_mtp_cache_pass(*this)) begin_next_pass();
+  return INLAY_OK;
+}
+
+inlay_status Session::begin_steps(std::span<Session* const> sessions, std::span<const int32_t> tokens) {
+  Session& leader = *sessions[0];
+  if (sessions.size() > kMaxWidth) {
+    return leader.fail(INLAY_ERROR_INVALID_ARGUMENT, "at most %u sessions fit one pass, not %zu", kMaxWidth,
+                       sessions.size());
+  }
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    Session& session = *sessions[i];
+    if (session.scratch_.get() != leader.scratch_.get()) {
+      return leader.fail(INLAY_ERROR_INVALID_ARGUMENT, "session %zu does not share the first one's scratch",
+                         i);
+    }
+    inlay_status status = session.check_feed(tokens.subspan(i, 1));
+    if (std::find(sessions.begin(), sessions.begin() + static_cast<ptrdiff_t>(i), &session) !=
+        sessions.begin() + static_cast<ptrdiff_t>(i)) {
+      status = session.fail(INLAY_ERROR_INVALID_ARGUMENT, "the session is in the batch twice");
+    }
+    const uint64_t first = session.mtp() ? std::min(session.mtp_position_, session.position_)
+                                         : session.position_;
+    if (status == INLAY_OK) status = session.own_pages(first, session.position_ + 1);
+    if (status != INLAY_OK) {
+      char words[sizeof session.message_];
+      std::memcpy(words, session.message_, sizeof words);
+      return leader.fail(status, "session %zu: %.200s", i, words);
+    }
+  }
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    Session& session = *sessions[i];
+    if (i > 0) session.leader_ = &leader;
+    // The leader takes the scratch for all.
+    session.work_ = Work::kFollow;
+    if (session.mtp_position_ > session.position_ && session.tokens_[session.position_] != tokens[i]) {
+      session.mtp_position_ = session.position_;
+    }
+    session.tokens_[session.position_] = tokens[i];
+    leader.batch_[i] = &session;
+    leader.batch_tokens_[i] = tokens[i];
+  }
+  leader.scratch_->enter(&leader);
+  leader.work_ = Work::kBatch;
+  leader.batch_count_ = leader.fed_ = static_cast<uint32_t>(sessions.size());
+  leader.batch_next_ = leader.done_ = leader.stalled_ = 0;
+  leader.cancelled_.store(false, std::memory_order_relaxed);
+  leader.begin_batch_pass();
   return INLAY_OK;
 }
 
@@ -247,81 +405,23 @@ inlay_status Session::begin_draft(int32_t next_token, uint32_t drafts, bool logi
   }
   const uint64_t room = session_.context - position_;  // the head's own entries need places, too
   drafts = static_cast<uint32_t>(std::min<uint64_t>(drafts, room));
-  draft_logits_ = logits;
   // A repeated draft after the same token: its entry is there, and is computed again to the same bits.
-  mtp_position_ = std::min(mtp_position_, position_);
-  tokens_[position_] = next_token;
+  const uint64_t known = std::min(mtp_position_, position_);
+  if (const inlay_status status = own_pages(known, position_ + drafts); status != INLAY_OK) return status;
+  if (const inlay_status status = begin_work(Work::kDraft, {&next_token, 1}); status != INLAY_OK) {
+    return status;
+  }
+  draft_logits_ = logits;
+  mtp_position_ = known;
   const uint64_t first = std::max<uint64_t>(mtp_position_, 1);
   begin_pass(PassKind::kDraft, first, static_cast<uint32_t>(position_ + 1 - first),
              hidden_row_ - static_cast<uint32_t>(position_ - first));
   pass_.drafts = drafts;
   drafts_ = drafts;
-  work_ = Work::kDraft;
-  cancelled_.store(false, std::memory_order_relaxed);
   return INLAY_OK;
 }
 
-/// Before a pass overwrites the hidden states: the MTP entries that still need them. False where none do.
-/// A prompt brings its own entries, the first of which reads a hidden state that is still there.
-bool Session::begin_mtp_cache_pass() {
-  if (!mtp()) return false;
-  const uint64_t first = std::max<uint64_t>(mtp_position_, 1);
-  const uint64_t end = work_ == Work::kPrefill ? position_ : position_ + 1;
-  if (first >= end) return false;
-  begin_pass(PassKind::kDraft, first, static_cast<uint32_t>(end - first),
-             hidden_row_ - static_cast<uint32_t>(position_ - first));
-  return true;
-}
-
-void Session::begin_next_pass() {
-  if (work_ == Work::kPrefill) {
-    // Chunks depend on the length of the feed alone.
-    const uint32_t rows = std::min(session_.prefill_chunk, fed_ - done_);
-    begin_pass(PassKind::kWide, position_, rows, hidden_row_);
-    pass_.logits = done_ + rows == fed_;
-  } else {
-    begin_pass(PassKind::kNarrow, position_, fed_, hidden_row_);
-  }
-}
-
-/// Takes over what the pass has done. PENDING where the work needs another pass.
-inlay_status Session::finish_pass() {
-  const inlay_status status = model_->device().finish(*scratch_, pass_, &result_);
-  if (status != INLAY_OK) return status;
-  switch (pass_.kind) {
-    case PassKind::kDraft:
-      mtp_position_ = segment_.position + segment_.rows;
-      if (work_ == Work::kDraft) {
-        end_work();
-        return INLAY_OK;
-      }
-      begin_next_pass();
-      return INLAY_PENDING;
-    case PassKind::kWide:
-      position_ += segment_.rows;
-      window_begin_ = position_;
-      mtp_position_ = position_;
-      hidden_row_ = 1;
-      done_ += segment_.rows;
-      rows_ = done_ == fed_ ? 1 : 0;
-      if (done_ < fed_) {
-        begin_next_pass();
-        return INLAY_PENDING;
-      }
-      end_work();
-      return INLAY_OK;
-    case PassKind::kNarrow:
-      window_begin_ = position_;
-      mtp_position_ = position_ + 1;
-      hidden_row_ = 0;
-      rows_ = fed_;
-      verified_ = true;
-      if (work_ == Work::kStep) commit(1);
-      end_work();
-      return INLAY_OK;
-  }
-  return INLAY_OK;
-}
+// Where the timeline stands
 
 inlay_status Session::commit(size_t count) {
   if (!verified_) return fail(INLAY_ERROR_WRONG_STATE, "no verify waits for a commit");
@@ -336,7 +436,7 @@ inlay_status Session::commit(size_t count) {
 }
 
 inlay_status Session::rewind(size_t count) {
-  if (busy()) return fail(INLAY_ERROR_WRONG_STATE, "work is under way: advance it to its end or cancel it");
+  if (const inlay_status status = check_idle(); status != INLAY_OK) return status;
   if (verified_) return fail(INLAY_ERROR_WRONG_STATE, "a verify waits for its commit");
   if (count > rewindable()) {
     return fail(INLAY_ERROR_INVALID_ARGUMENT, "rewind of %zu tokens, at most %zu are possible", count,
@@ -352,111 +452,24 @@ inlay_status Session::rewind(size_t count) {
 inlay_status Session::reset() {
   if (poisoned_)
     return fail(INLAY_ERROR_DEVICE, "the device failed earlier; the session can only be destroyed");
+  if (leader_ != nullptr) leader_->stop_work(INLAY_ERROR_CANCELLED, "a session of the batch was reset");
   if (busy()) stop_work(INLAY_OK, "");
   const inlay_status status = model_->device().reset(*state_);
   if (status != INLAY_OK) {
     poisoned_ = true;
     return fail(status, "the device failed");
   }
+  keep_pages(0);
   position_ = window_begin_ = mtp_position_ = 0;
   hidden_row_ = rows_ = 0;
   verified_ = false;
   return INLAY_OK;
 }
 
-/// Leaves the work: the session is as before it, but for the whole chunks of a prompt.
-inlay_status Session::stop_work(inlay_status status, const char* why) {
-  const inlay_status undone = model_->device().abandon(*scratch_, pass_, slice_);
-  end_work();
-  rows_ = 0;
-  // Some layers may have replayed what could still be taken back.
-  if (slice_ > 0 && pass_.kind != PassKind::kDraft) window_begin_ = position_;
-  mtp_position_ = std::min(mtp_position_, position_);
-  if (undone != INLAY_OK) {
-    poisoned_ = true;
-    return fail(undone, "the device failed");
-  }
-  return fail(status, "%s", why);
-}
-
-void Session::measured(uint32_t kind, uint64_t ns) {
-  slice_ns_[kind] = std::max(ns, slice_ns_[kind] - slice_ns_[kind] / 16);
-  longest_slice_ns_ = std::max(longest_slice_ns_, ns);
-}
-
-inlay_status Session::run_slices(uint64_t budget_ns) {
-  Device& device = model_->device();
-  const uint64_t start = now_ns();
-  uint64_t now = start;
-  bool ran = false;
-  for (;;) {
-    if (slices_ == 0) slices_ = device.slice_count(*scratch_, pass_);
-    while (slice_ < slices_) {
-      if (cancelled_.load(std::memory_order_relaxed)) {
-        return stop_work(INLAY_ERROR_CANCELLED, "the work was cancelled");
-      }
-      if (budget_ns == 0) return INLAY_PENDING;
-      const bool whole = device.asynchronous() && budget_ns == UINT64_MAX;
-      const uint32_t end = whole ? slices_ : slice_ + 1;
-      const uint32_t kind = device.slice_kind(*scratch_, pass_, slice_);
-      if (budget_ns != UINT64_MAX && now - start + slice_ns_[kind] > budget_ns) {
-        // An estimate that one slow slice has spoilt must not stop the work for good.
-        if (!ran) slice_ns_[kind] -= slice_ns_[kind] / 8;
-        return INLAY_PENDING;
-      }
-      const inlay_status status = device.run(*scratch_, pass_, slice_, end);
-      if (status != INLAY_OK) return status;
-      const uint64_t after = now_ns();
-      if (!whole) measured(kind, after - now);
-      now = after;
-      ran = true;
-      slice_ = end;
-    }
-    const inlay_status status = finish_pass();
-    if (status != INLAY_PENDING) return status;
-  }
-}
-
-inlay_status Session::advance(uint64_t budget_us, inlay_progress* progress) {
-  if (poisoned_)
-    return fail(INLAY_ERROR_DEVICE, "the device failed earlier; the session can only be destroyed");
-  inlay_status status = INLAY_OK;
-  if (busy()) {
-    const uint64_t budget_ns = budget_us > UINT64_MAX / 1000 - 1 ? UINT64_MAX : budget_us * 1000;
-    status = run_slices(budget_ns);
-    if (status < 0 && busy()) {
-      poisoned_ = true;
-      end_work();
-      fail(status, "the device failed; the session can only be destroyed");
-    }
-  }
-  if (progress != nullptr) report(progress);
-  return status;
-}
-
-void Session::report(inlay_progress* progress) const {
-  progress->slices_done = busy() ? slice_ : 0;
-  progress->slices_total = 0;
-  progress->longest_slice_ns = longest_slice_ns_;
-  progress->remaining_ns = 0;
-  if (!busy()) return;
-  const Device& device = model_->device();
-  const uint32_t slices = device.slice_count(*scratch_, pass_);
-  progress->slices_total = slices;
-  for (uint32_t i = slice_; i < slices; ++i) {
-    progress->remaining_ns += slice_ns_[device.slice_kind(*scratch_, pass_, i)];
-  }
-  if (work_ != Work::kPrefill || pass_.kind != PassKind::kWide) return;
-  // Further chunks cost what this one does, row for row.
-  uint64_t chunk_ns = 0;
-  for (uint32_t i = 0; i < slices; ++i) chunk_ns += slice_ns_[device.slice_kind(*scratch_, pass_, i)];
-  progress->remaining_ns += chunk_ns * (fed_ - done_ - pass_.rows) / pass_.rows;
-}
-
 inlay_status Session::logits(size_t row, const float** out_logits) const {
   *out_logits = nullptr;
-  if (busy() || row >= rows_) return INLAY_ERROR_WRONG_STATE;
-  *out_logits = result_.logits + row * shape().vocabulary;
+  if (busy() || row >= rows_ || logits_pass_ != scratch_->logits_pass()) return INLAY_ERROR_WRONG_STATE;
+  *out_logits = result_.logits + (logits_row_ + row) * shape().vocabulary;
   return INLAY_OK;
 }
 

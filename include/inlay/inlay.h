@@ -160,6 +160,18 @@ typedef struct inlay_memory_use {
 /* Reads the figures; with reset not zero the high water starts again from now. Any thread, constant time. */
 INLAY_API inlay_status inlay_runtime_memory(inlay_runtime *runtime, int32_t reset, inlay_memory_use *out_use);
 
+typedef enum inlay_memory_kind {
+  INLAY_MEMORY_OTHER = 0, /* the runtime itself, files, samplers, generators, what is only passing */
+  INLAY_MEMORY_MODEL = 1,
+  INLAY_MEMORY_STATE = 2, /* sessions and pools */
+  INLAY_MEMORY_SCRATCH = 3
+} inlay_memory_kind;
+
+/* The figures of one kind alone; OTHER is what the kinds leave of the whole (its high water is the whole's).
+ * Arenas of the host's are not counted. Any thread, constant time. */
+INLAY_API inlay_status inlay_runtime_memory_of(inlay_runtime *runtime, inlay_memory_kind kind, int32_t reset,
+                                               inlay_memory_use *out_use);
+
 typedef struct inlay_runtime_info {
   uint32_t struct_size;
   int32_t device;
@@ -278,9 +290,12 @@ typedef struct inlay_memory_plan {
   uint64_t kv_cache;        /* of the session's bytes: KV pages of all attention layers, MTP's included */
   uint64_t delta_net_state; /* of the session's bytes: Gated DeltaNet and convolution state */
   uint64_t window;          /* of the session's bytes: the log from which a rewind replays */
+  uint64_t pooled_session_host; /* one session's state where its KV pages come from a pool: what one fork more
+                                   costs, beside the pages that it does not share */
+  uint64_t pooled_session_device;
 } inlay_memory_plan;
 #define INLAY_MEMORY_PLAN_INIT \
-  { sizeof(inlay_memory_plan), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+  { sizeof(inlay_memory_plan), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* The plan for this file on its runtime's device, from the header alone; params may be null for defaults.
  * Takes nothing. Any thread. */
@@ -295,9 +310,12 @@ typedef struct inlay_model_params {
   uint32_t read_ahead;        /* not 0: read the mapped weights into the page cache before create returns */
   inlay_progress_fn progress; /* null: none */
   void *progress_user_data;
+  void *arena; /* where not null, memory of the host's for model_host bytes, aligned to 64, until the model and
+                  all made from it are destroyed */
+  uint64_t arena_bytes;
 } inlay_model_params;
 #define INLAY_MODEL_PARAMS_INIT \
-  { sizeof(inlay_model_params), 0, NULL, NULL }
+  { sizeof(inlay_model_params), 0, NULL, NULL, NULL, 0 }
 
 /* Makes the weights of a file usable on its runtime's device. The file may be destroyed afterwards. Every
  * tensor's presence, type and shape is checked here. params may be null. Costs milliseconds on the CPU,
@@ -395,6 +413,43 @@ typedef enum inlay_kv_type {
 
 #define INLAY_MAX_WIDTH 8u /* tokens of one verify, the certain one included */
 
+/* KV pages that sessions share: each takes pages as its timeline grows, and forks have the full pages of what
+ * they have in common once. A hundred characters on one system prompt cost a hundred times
+ * pooled_session_host, the prompt's pages once, and of each the pages that it has alone. */
+typedef struct inlay_pool inlay_pool;
+
+typedef struct inlay_pool_params {
+  uint32_t struct_size;
+  uint64_t tokens; /* room for so many, rounded up to pages of 256; at least 1 */
+  int32_t kv_type; /* an inlay_kv_type; that of all its sessions */
+  uint32_t mtp;    /* not 0: pages have room for the MTP head's own; as in all its sessions */
+  void *arena;     /* where not null, memory of the host's for the plan's host bytes, aligned to 64 */
+  uint64_t arena_bytes;
+} inlay_pool_params;
+#define INLAY_POOL_PARAMS_INIT \
+  { sizeof(inlay_pool_params), 0, 0, 0, NULL, 0 }
+
+typedef struct inlay_pool_plan {
+  uint32_t struct_size;
+  uint64_t host;
+  uint64_t device;
+  uint64_t pages;
+  uint64_t page_tokens;
+} inlay_pool_plan;
+#define INLAY_POOL_PLAN_INIT \
+  { sizeof(inlay_pool_plan), 0, 0, 0, 0 }
+
+/* Every byte of a pool, from the file's header alone. Takes nothing. INLAY_ERROR_UNSUPPORTED where the device
+ * has no pools. Any thread. */
+INLAY_API inlay_status inlay_file_plan_pool(const inlay_file *file, const inlay_pool_params *params,
+                                            inlay_pool_plan *out_plan);
+/* All of the pool's memory is taken here. Any thread; sessions of several threads may use one pool. */
+INLAY_API inlay_status inlay_pool_create(inlay_model *model, const inlay_pool_params *params,
+                                         inlay_pool **out_pool);
+INLAY_API void inlay_pool_destroy(inlay_pool *pool);
+/* Pages of 256 tokens that nobody has. Any thread, constant time. */
+INLAY_API uint64_t inlay_pool_free_pages(const inlay_pool *pool);
+
 struct inlay_session_params {
   uint32_t struct_size;
   uint32_t context_length; /* most tokens that the timeline holds; 0: 4,096, or the model's if that is less */
@@ -404,23 +459,50 @@ struct inlay_session_params {
   void *state_arena;       /* where not null, memory of the host's for session_host bytes, aligned to 64 */
   uint64_t state_arena_bytes;
   void *scratch_arena; /* likewise for scratch_host bytes; sessions of one model and equal parameters that
-                          one thread drives may be given the same, if all are made before any has work under
-                          way: while one has, the others refuse theirs with INLAY_ERROR_WRONG_STATE */
+                          one thread drives may be given the same: while one of them has work under way, the
+                          others refuse theirs with INLAY_ERROR_WRONG_STATE */
   uint64_t scratch_arena_bytes;
+  inlay_pool *pool;             /* null: pages of the session's own for its whole context. With a pool a feed
+                                   that needs more pages than are free is INLAY_ERROR_MEMORY_LIMIT and leaves
+                                   the session as it was */
+  inlay_session *share_scratch; /* null: scratch of its own; else that of this session, as with scratch_arena:
+                                   same model, context_length, kv_type, mtp, prefill_chunk and both or neither
+                                   with a pool */
 };
 #define INLAY_SESSION_PARAMS_INIT \
-  { sizeof(inlay_session_params), 0, 0, 0, 0, NULL, 0, NULL, 0 }
+  { sizeof(inlay_session_params), 0, 0, 0, 0, NULL, 0, NULL, 0, NULL, NULL }
 
-/* An empty timeline. All memory that it will ever use is taken here. params may be null. */
+/* An empty timeline. All memory that it will ever use is taken here. Where the scratch is new, one slice of
+ * each kind is run and timed, some tens of milliseconds at most. params may be null. */
 INLAY_API inlay_status inlay_session_create(inlay_model *model, const inlay_session_params *params,
                                             inlay_session **out_session);
 INLAY_API void inlay_session_destroy(inlay_session *session);
 INLAY_API size_t inlay_session_message(const inlay_session *session, char *buffer, size_t capacity);
 
-/* A new session that stands where this one stands: keys, values, states, tokens and what can be taken back
- * are copied, logits are not. It has memory of its own, as much as this one. Nothing may be under way here.
- */
+/* A new session that stands where this one stands: states, tokens and what can be taken back are copied,
+ * logits are not. Keys and values are copied too; in a pool full pages are shared, and only the last one is
+ * copied. It has memory of its own, as much as this one. Nothing may be under way here. */
 INLAY_API inlay_status inlay_session_fork(inlay_session *session, inlay_session **out_session);
+
+typedef struct inlay_fork_params {
+  uint32_t struct_size;
+  uint32_t share_scratch; /* not 0: works in the same scratch as the session that is forked */
+  void *state_arena;      /* as in inlay_session_params */
+  uint64_t state_arena_bytes;
+  void *scratch_arena;
+  uint64_t scratch_arena_bytes;
+} inlay_fork_params;
+#define INLAY_FORK_PARAMS_INIT \
+  { sizeof(inlay_fork_params), 0, NULL, 0, NULL, 0 }
+INLAY_API inlay_status inlay_session_fork_with(inlay_session *session, const inlay_fork_params *params,
+                                               inlay_session **out_session);
+
+/* Makes the session stand where `mark` stands, for example a fork of it made earlier: rewinds to any mark, at
+ * the cost of copying the DeltaNet state (and, without a pool, the keys and values). Both must be of one
+ * model and of equal parameters (INLAY_ERROR_MISMATCH) and one pool or none; nothing may be under way in
+ * either. After INLAY_ERROR_MEMORY_LIMIT, where the pool has no page free for the last one, the session is
+ * empty. Logits are not copied. */
+INLAY_API inlay_status inlay_session_rewind_to(inlay_session *session, inlay_session *mark);
 
 /* Feeding tokens. Each of these begins one piece of work; the plain form also runs it to its end, the
  * begin_ form leaves it to inlay_session_advance. INLAY_ERROR_CONTEXT_FULL where the tokens do not fit,
@@ -462,16 +544,49 @@ typedef struct inlay_progress {
   uint64_t slices_total;
   uint64_t longest_slice_ns; /* since the session was made */
   uint64_t remaining_ns;     /* an estimate, from the slices measured so far */
+  uint64_t position;         /* tokens kept so far */
+  uint64_t tokens_done;      /* of the work under way: whole chunks of a prompt */
+  uint64_t tokens_total;
 } inlay_progress;
 #define INLAY_PROGRESS_INIT \
-  { sizeof(inlay_progress), 0, 0, 0, 0 }
+  { sizeof(inlay_progress), 0, 0, 0, 0, 0, 0, 0 }
 
 /* Goes on with the work that was begun, slice by slice, and starts none that would not fit into what is left
- * of budget_us microseconds (by the longest time seen for a slice of its kind). INLAY_OK when the work is
+ * of budget_us microseconds (by the longest time seen lately for a slice of its kind; after four calls in a
+ * row that found no room for one that estimate is lowered, so that no budget stops the work for good). INLAY_OK when the work is
  * done, INLAY_PENDING when the budget is, INLAY_ERROR_CANCELLED after inlay_session_cancel.
  * A budget of 0 does nothing and reports; INLAY_NO_BUDGET runs to the end. out_progress may be null. */
 INLAY_API inlay_status inlay_session_advance(inlay_session *session, uint64_t budget_us,
                                              inlay_progress *out_progress);
+
+/* Like advance for a host that does not want to wait: on a device with a queue of its own hands it the work and
+ * says INLAY_PENDING until that is done; on the CPU does one slice. finish waits for the end. */
+INLAY_API inlay_status inlay_session_poll(inlay_session *session);
+INLAY_API inlay_status inlay_session_finish(inlay_session *session);
+
+/* What work would take if it began now and ran without a pause, from the slices measured so far. A host with
+ * a budget a frame needs about p99_ns / (budget - longest_slice_ns) frames. */
+typedef struct inlay_estimate {
+  uint32_t struct_size;
+  uint64_t expected_ns;
+  uint64_t p99_ns;           /* 99 of 100 times it takes no longer, on a machine as busy as lately */
+  uint64_t longest_slice_ns; /* of any slice of it, lately */
+} inlay_estimate;
+#define INLAY_ESTIMATE_INIT \
+  { sizeof(inlay_estimate), 0, 0, 0 }
+
+/* The question before work begins: a prompt of `prompt` tokens, then `rounds` passes of `width` tokens each
+ * (width 1: steps). Costs some microseconds a pass. INLAY_ERROR_CONTEXT_FULL where it does not fit. */
+INLAY_API inlay_status inlay_session_estimate(inlay_session *session, size_t prompt, size_t rounds,
+                                              uint32_t width, inlay_estimate *out_estimate);
+
+/* One token for each of several sessions in one pass over the weights: begins the work, which is then
+ * sessions[0]'s to advance, poll, finish or cancel; the others are busy meanwhile. 1 <= count <=
+ * INLAY_MAX_WIDTH different sessions that share their scratch. Each has its own row of logits afterwards, with
+ * the bits that a step of its own would give. Where one cannot take its token, none is begun, and the message
+ * is sessions[0]'s. */
+INLAY_API inlay_status inlay_session_begin_steps(inlay_session *const *sessions, const int32_t *tokens,
+                                                 size_t count);
 
 /* Stops the work under way within one slice; the session is then where it was before that work began, with no
  * logits and perhaps less that can be taken back, except that a prefill keeps the whole chunks it has done
@@ -492,6 +607,47 @@ INLAY_API inlay_status inlay_session_logits(const inlay_session *session, size_t
  * drafter like the MTP head continues from. */
 INLAY_API inlay_status inlay_session_hidden(const inlay_session *session, size_t row,
                                             const float **out_hidden);
+
+/* Saving and loading. A saved session is all of it: tokens, keys, values, states, what can be taken back, the
+ * logits and hidden states of the last pass, a verify that waits for its commit. It is bound to the model (its
+ * shape, its small tensors and samples of the others are compared), to kv_type and mtp; not to the device, the
+ * number of threads, the context's length, the pool or the file's format. Going on after a load gives the
+ * bits that going on would have given, on the same device. The format is little-endian, with a version and
+ * checksums; see docs/embedding.md. Nothing is allocated. */
+typedef struct inlay_writer {
+  uint32_t struct_size;
+  void *user_data;
+  /* Takes the next `bytes` bytes; a negative status ends the saving with INLAY_ERROR_CALLBACK. */
+  inlay_status (*write)(void *user_data, const void *data, size_t bytes);
+} inlay_writer;
+#define INLAY_WRITER_INIT \
+  { sizeof(inlay_writer), NULL, NULL }
+
+typedef struct inlay_reader {
+  uint32_t struct_size;
+  void *user_data;
+  /* Gives exactly the next `bytes` bytes; a negative status ends the loading with INLAY_ERROR_CALLBACK. */
+  inlay_status (*read)(void *user_data, void *destination, size_t bytes);
+} inlay_reader;
+#define INLAY_READER_INIT \
+  { sizeof(inlay_reader), NULL, NULL }
+
+/* Bytes that save would write now. */
+INLAY_API uint64_t inlay_session_save_bytes(const inlay_session *session);
+/* Writes in pieces of at most some hundred kilobytes. INLAY_ERROR_WRONG_STATE while work is under way. The
+ * session is as it was, whatever happens. */
+INLAY_API inlay_status inlay_session_save(inlay_session *session, const inlay_writer *writer);
+/* Replaces all of the session by what was saved. INLAY_ERROR_MISMATCH (another model, kv_type or mtp),
+ * INLAY_ERROR_CONTEXT_FULL (a longer timeline than the context), INLAY_ERROR_UNSUPPORTED (a newer format),
+ * INLAY_ERROR_MEMORY_LIMIT (a pool without enough free pages) and INLAY_ERROR_CORRUPT_FILE of the first 512
+ * bytes leave the session as it was; INLAY_ERROR_CALLBACK and _CORRUPT_FILE after them leave it empty.
+ * INLAY_ERROR_WRONG_STATE while work is under way. */
+INLAY_API inlay_status inlay_session_load(inlay_session *session, const inlay_reader *reader);
+/* The same with memory: save needs capacity >= inlay_session_save_bytes (INLAY_ERROR_MEMORY_LIMIT), load checks
+ * the checksum of all before it touches the session, so that a damaged one leaves it as it was. */
+INLAY_API inlay_status inlay_session_save_memory(inlay_session *session, void *buffer, uint64_t capacity,
+                                                 uint64_t *out_bytes);
+INLAY_API inlay_status inlay_session_load_memory(inlay_session *session, const void *data, uint64_t bytes);
 
 /* The MTP head's logits for every token of the timeline but the first are not part of generation; this reads
  * them for tests and tools: the head is fed (tokens[i + 1], hidden state of i) for i = 0 .. count - 2 from an
@@ -643,6 +799,26 @@ INLAY_API inlay_status inlay_generator_prompt_text(inlay_generator *generator, c
  * After an error the work it stopped is as if it had not begun; the next call tries it again. */
 INLAY_API inlay_status inlay_generator_next(inlay_generator *generator, uint64_t budget_us,
                                             inlay_output *out_output);
+/* Where the round under way stands, as inlay_session_advance says it; longest_slice_ns counts sampling,
+ * drafting and text too. */
+INLAY_API inlay_status inlay_generator_get_progress(const inlay_generator *generator,
+                                                    inlay_progress *out_progress);
+
+/* Saving and loading of a generator with its session: with the session's own, what waits to be fed, the seed,
+ * how far the answer is, the unfinished character. What was generated since the last next returned is taken
+ * back and computed again by the following one, so that a save is possible at any time: in the middle of a
+ * sentence, of a prompt, of a round. The text goes on with the same words where the generator that loads was
+ * made with the same parameters; its own parameters but for the seed are kept. Penalties look at the
+ * timeline, which is saved. A generator can't load what a session saved, nor a session what a generator saved.
+ * Statuses as for sessions; a failure that leaves the session empty leaves the generator without a prompt. */
+INLAY_API uint64_t inlay_generator_save_bytes(inlay_generator *generator);
+INLAY_API inlay_status inlay_generator_save(inlay_generator *generator, const inlay_writer *writer);
+INLAY_API inlay_status inlay_generator_load(inlay_generator *generator, const inlay_reader *reader);
+INLAY_API inlay_status inlay_generator_save_memory(inlay_generator *generator, void *buffer,
+                                                   uint64_t capacity, uint64_t *out_bytes);
+INLAY_API inlay_status inlay_generator_load_memory(inlay_generator *generator, const void *data,
+                                                   uint64_t bytes);
+
 INLAY_API inlay_status inlay_generator_get_stats(const inlay_generator *generator,
                                                  inlay_generator_stats *out_stats);
 

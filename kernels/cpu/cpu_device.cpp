@@ -118,7 +118,7 @@ class CpuDevice final : public Device {
     Layout layout(host, plan_state(shape, session).host);
     auto* state = new (layout.take<CpuState>(1)) CpuState;
     state->lay_out(shape, session, layout);
-    for (uint32_t page = 0; page < session.pages(); ++page) state->pages[page] = page;
+    for (uint32_t page = 0; page < session.pages(); ++page) state->pages[page] = session.pooled ? 0 : page;
     reset(*state);
     return state;
   }
@@ -146,7 +146,7 @@ class CpuDevice final : public Device {
   inlay_status copy(const DeviceState& from_base, DeviceState& to_base, uint64_t position) override {
     const auto& from = static_cast<const CpuState&>(from_base);
     auto& to = static_cast<CpuState&>(to_base);
-    const uint64_t pages = (position + kPageTokens - 1) / kPageTokens;
+    const uint64_t pages = from.session.pooled ? 0 : (position + kPageTokens - 1) / kPageTokens;
     for (uint64_t page = 0; page < pages; ++page) {
       std::memcpy(to.kv_page(static_cast<uint32_t>(page), 0, false, 0),
                   from.kv_page(static_cast<uint32_t>(page), 0, false, 0), from.page_bytes());
@@ -159,6 +159,47 @@ class CpuDevice final : public Device {
     to.hidden_turn = from.hidden_turn;
     return INLAY_OK;
   }
+
+  bool can_probe() const override { return true; }
+  bool has_pools() const override { return true; }
+  DeviceBytes plan_pool(const ModelShape& shape, const SessionShape& session,
+                        uint32_t pages) const override {
+    Layout layout;
+    layout.take<CpuPool>(1);
+    layout.take<std::byte>(pages * kv_page_bytes(shape, session));
+    return {layout.bytes(), 0};
+  }
+  DevicePool* create_pool(const DeviceWeights& weights, const SessionShape& session, uint32_t pages,
+                          std::byte* host) override {
+    const ModelShape& shape = static_cast<const CpuWeights&>(weights).model->shape;
+    Layout layout(host, plan_pool(shape, session, pages).host);
+    auto* pool = new (layout.take<CpuPool>(1)) CpuPool;
+    pool->page_bytes = kv_page_bytes(shape, session);
+    pool->kv = layout.take<std::byte>(pages * pool->page_bytes);
+    return pool;
+  }
+  void attach(DeviceState& state, DevicePool& pool) override {
+    static_cast<CpuState&>(state).kv = static_cast<CpuPool&>(pool).kv;
+  }
+  inlay_status set_page(DeviceState& state, uint32_t index, uint32_t page) override {
+    static_cast<CpuState&>(state).pages[index] = page;
+    return INLAY_OK;
+  }
+  inlay_status copy_page(DevicePool& base, uint32_t from, uint32_t to) override {
+    const auto& pool = static_cast<CpuPool&>(base);
+    std::memcpy(pool.kv + to * pool.page_bytes, pool.kv + from * pool.page_bytes, pool.page_bytes);
+    return INLAY_OK;
+  }
+
+  inlay_status read_part(const DeviceState& state, const StatePart& part, std::byte* out) override {
+    read_state_part(static_cast<const CpuState&>(state), part, out);
+    return INLAY_OK;
+  }
+  inlay_status write_part(DeviceState& state, const StatePart& part, const std::byte* in) override {
+    write_state_part(static_cast<CpuState&>(state), part, in);
+    return INLAY_OK;
+  }
+  float* logits_of(DeviceScratch& scratch) override { return static_cast<CpuScratch&>(scratch).logits; }
 
   uint32_t slice_count(const DeviceScratch& base, const Pass& pass) const override {
     const auto& scratch = static_cast<const CpuScratch&>(base);
@@ -267,13 +308,18 @@ class CpuDevice final : public Device {
 
 }  // namespace
 
+uint64_t kv_page_bytes(const ModelShape& shape, const SessionShape& session) {
+  const uint64_t layers = shape.attention_layers() + (session.mtp ? 1 : 0);
+  return layers * 2 * shape.kv_heads * kPageTokens * kv_bytes(session.kv_type, shape.head_length);
+}
+
 void CpuState::lay_out(const ModelShape& model, const SessionShape& wanted, Layout& layout) {
   shape = model;
   session = wanted;
   kv_layers = shape.attention_layers() + (session.mtp ? 1 : 0);
   kv_row_bytes = kv_bytes(session.kv_type, shape.head_length);
   pages = layout.take<uint32_t>(session.pages());
-  kv = layout.take<std::byte>(session.pages() * page_bytes());
+  kv = layout.take<std::byte>(session.pooled ? 0 : session.pages() * page_bytes());
   delta = layout.take<DeltaLayer>(shape.delta_net_layers());
   delta_state = layout.take<float>(delta_floats());
   conv = layout.take<float>(conv_floats());

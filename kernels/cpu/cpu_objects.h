@@ -33,6 +33,14 @@ struct DeltaLayer {
   uint64_t* committed;  // position up to which `state` has been advanced
 };
 
+/// Bytes of one page: [kv_layers][K, V][kv_heads][kPageTokens] rows.
+uint64_t kv_page_bytes(const ModelShape& shape, const SessionShape& session);
+
+struct CpuPool : DevicePool {
+  std::byte* kv = nullptr;  // [pages] of kv_page_bytes
+  uint64_t page_bytes = 0;
+};
+
 struct CpuState : DeviceState {
   ModelShape shape;
   SessionShape session;
@@ -41,7 +49,7 @@ struct CpuState : DeviceState {
   uint32_t hidden_turn = 0;   // which of the two hidden buffers is the last pass's
 
   uint32_t* pages = nullptr;     // [pages] where each page of the timeline lies in kv
-  std::byte* kv = nullptr;       // [pages][kv_layers][K, V][kv_heads][kPageTokens][kv_row_bytes]
+  std::byte* kv = nullptr;       // [pages][kv_layers][K, V][kv_heads][kPageTokens][kv_row_bytes]; a pool's
   DeltaLayer* delta = nullptr;   // [delta_net_layers]
   float* delta_state = nullptr;  // of all layers
   float* conv = nullptr;
@@ -50,9 +58,7 @@ struct CpuState : DeviceState {
   float* hidden = nullptr;  // [2][kMaxWidth + 1][embedding]
 
   uint32_t conv_slots() const { return kLogSlots + shape.conv_kernel - 1; }
-  uint64_t page_bytes() const {
-    return uint64_t{kv_layers} * 2 * shape.kv_heads * kPageTokens * kv_row_bytes;
-  }
+  uint64_t page_bytes() const { return kv_page_bytes(shape, session); }
   uint64_t delta_floats() const {
     return uint64_t{shape.delta_net_layers()} * shape.value_length() * shape.state_length;
   }
@@ -158,6 +164,10 @@ struct Context {
     return static_cast<uint32_t>(uint64_t{n} * (slice.part + 1u) / slice.parts);
   }
 };
+
+/// Device::read_part and write_part.
+void read_state_part(const CpuState& state, const StatePart& part, std::byte* out);
+void write_state_part(CpuState& state, const StatePart& part, const std::byte* in);
 
 void run_conv(const Context& context, const Slice& slice);
 void run_delta(const Context& context, const Slice& slice);
