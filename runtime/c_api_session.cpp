@@ -170,7 +170,8 @@ inlay_status inlay_session_begin_steps(inlay_session* const* sessions, const int
     // The others are entered too; one that is in the batch twice is found by its own flag.
     size_t entered = 1;
     while (entered < count && !all[entered]->inside().exchange(true, std::memory_order_acquire)) ++entered;
-    inlay_status status = leader.fail(INLAY_ERROR_BUSY, "session %zu is in use, or in the batch twice", entered);
+    inlay_status status =
+        leader.fail(INLAY_ERROR_BUSY, "session %zu is in use, or in the batch twice", entered);
     if (entered == count) status = Session::begin_steps({all.data(), count}, {tokens, count});
     for (size_t i = 1; i < entered; ++i) all[i]->inside().store(false, std::memory_order_release);
     return status;
@@ -271,8 +272,8 @@ inlay_status inlay_pool_create(inlay_model* model, const inlay_pool_params* para
   if (model == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
   return create_under(of(model)->runtime(), [&] {
     if (out_pool == nullptr) abi::refuse_null("out_pool");
-    *out_pool = reinterpret_cast<inlay_pool*>(
-        Pool::create(*of(model), read_struct(params, "inlay_pool_params")));
+    *out_pool =
+        reinterpret_cast<inlay_pool*>(Pool::create(*of(model), read_struct(params, "inlay_pool_params")));
     return INLAY_OK;
   });
 }
@@ -281,4 +282,6 @@ void inlay_pool_destroy(inlay_pool* pool) {
   if (pool != nullptr) of(pool)->release();
 }
 
-uint64_t inlay_pool_free_pages(const inlay_pool* pool) { return pool == nullptr ? 0 : of(pool)->free_pages(); }
+uint64_t inlay_pool_free_pages(const inlay_pool* pool) {
+  return pool == nullptr ? 0 : of(pool)->free_pages();
+}

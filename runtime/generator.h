@@ -160,7 +160,7 @@ class Generator final : public Counted {
   inlay_stop stop_ = INLAY_STOP_NONE;
   uint64_t draft_ns_ = 0;
   uint64_t verify_ns_ = 0;
-  uint64_t sample_ns_ = 0;  // of a row, the longest lately
+  uint64_t sample_ns_ = 0;         // of a row, the longest lately
   uint64_t longest_piece_ns_ = 0;  // of what is not a slice of the session's
 
   char message_[256] = "";

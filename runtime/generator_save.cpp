@@ -58,8 +58,8 @@ uint64_t Generator::snapshot(SnapshotHeader* header) {
                               stats.rounds,        stats.drafted,   stats.accepted,
                               stats.draft_ns,      stats.verify_ns, stats.rest_ns};
   std::memcpy(header->stats, figures, sizeof figures);
-  header->total_bytes = sizeof *header + waiting().size_bytes() + session_->snapshot_bytes(*header) +
-                        sizeof(uint64_t);
+  header->total_bytes =
+      sizeof *header + waiting().size_bytes() + session_->snapshot_bytes(*header) + sizeof(uint64_t);
   seal(header);
   return header->total_bytes;
 }
@@ -134,8 +134,16 @@ inlay_status Generator::load(const inlay_reader& host) {
   state_.stop = header.stop;
   std::memcpy(static_cast<void*>(&state_.text), header.text, sizeof header.text);
   const uint64_t* figures = header.stats;
-  state_.stats = {sizeof(inlay_generator_stats), figures[0], figures[1], figures[2], figures[3], figures[4],
-                  figures[5],                    figures[6], figures[7], figures[8]};
+  state_.stats = {sizeof(inlay_generator_stats),
+                  figures[0],
+                  figures[1],
+                  figures[2],
+                  figures[3],
+                  figures[4],
+                  figures[5],
+                  figures[6],
+                  figures[7],
+                  figures[8]};
   sampler_.set_seed(header.seed);
   if (header.prompt_waits != 0) phase_ = Phase::kFeed;
   if (header.samples != 0) phase_ = Phase::kSample;

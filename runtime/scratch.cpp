@@ -11,10 +11,9 @@
 namespace inlay {
 
 uint64_t largest_state_part(const ModelShape& shape, const SessionShape& session) {
-  const uint64_t floats =
-      std::max<uint64_t>({shape.embedding, uint64_t{shape.state_length} * shape.state_length,
-                          shape.conv_channels(), shape.vocabulary,
-                          shape.key_length() + shape.value_length() + 2 * shape.value_heads});
+  const uint64_t floats = std::max<uint64_t>(
+      {shape.embedding, uint64_t{shape.state_length} * shape.state_length, shape.conv_channels(),
+       shape.vocabulary, shape.key_length() + shape.value_length() + 2 * shape.value_heads});
   return std::max({floats * sizeof(float), shape.delta_net_layers() * sizeof(uint64_t),
                    uint64_t{kPageTokens} * kv_row_bytes(session.kv_type, shape.head_length)});
 }

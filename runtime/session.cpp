@@ -53,8 +53,7 @@ Scratch* scratch_of(Model& model, const SessionShape& shape, const inlay_session
 SessionShape pooled_shape(SessionShape session, Model& model, const inlay_session_params& params) {
   if (params.pool == nullptr) return session;
   const auto& pool = *reinterpret_cast<const Pool*>(params.pool);
-  if (&pool.model() != &model || pool.shape().kv_type != session.kv_type ||
-      pool.shape().mtp != session.mtp) {
+  if (&pool.model() != &model || pool.shape().kv_type != session.kv_type || pool.shape().mtp != session.mtp) {
     throw Error(INLAY_ERROR_MISMATCH, "the pool is of another model, another kv_type or another mtp");
   }
   session.pooled = true;
@@ -120,8 +119,9 @@ Session* Session::fork(Session& from, const inlay_fork_params& fork) {
   const inlay_status stands = session->stand_where(from);
   if (stands != INLAY_OK) {
     session->release();
-    throw Error(stands, stands == INLAY_ERROR_MEMORY_LIMIT ? "the pool has no page free for the fork's last one"
-                                                           : "the device failed while it copied the session");
+    throw Error(stands, stands == INLAY_ERROR_MEMORY_LIMIT
+                            ? "the pool has no page free for the fork's last one"
+                            : "the device failed while it copied the session");
   }
   return session;
 }
@@ -364,8 +364,8 @@ inlay_status Session::begin_steps(std::span<Session* const> sessions, std::span<
         sessions.begin() + static_cast<ptrdiff_t>(i)) {
       status = session.fail(INLAY_ERROR_INVALID_ARGUMENT, "the session is in the batch twice");
     }
-    const uint64_t first = session.mtp() ? std::min(session.mtp_position_, session.position_)
-                                         : session.position_;
+    const uint64_t first =
+        session.mtp() ? std::min(session.mtp_position_, session.position_) : session.position_;
     if (status == INLAY_OK) status = session.own_pages(first, session.position_ + 1);
     if (status != INLAY_OK) {
       char words[sizeof session.message_];

@@ -96,7 +96,6 @@ class Session final : public Counted {
   /// Set while a call is inside, so that a second thread or a callback is told.
   std::atomic<bool>& inside() { return inside_; }
 
-
  private:
   enum class Work : uint8_t { kNone, kPrefill, kStep, kVerify, kDraft, kBatch, kFollow };
 
@@ -169,9 +168,9 @@ class Session final : public Counted {
   std::array<Segment, kMaxWidth> segments_;
   uint32_t slice_ = 0;
   uint32_t slices_ = 0;
-  SliceCounts left_{};   // slices of the pass that are still to be run
+  SliceCounts left_{};    // slices of the pass that are still to be run
   uint32_t stalled_ = 0;  // calls in a row that found no room for a slice
-  bool queued_ = false;  // the device has all slices of the pass
+  bool queued_ = false;   // the device has all slices of the pass
   PassResult result_;
   // Of a batch: its sessions, this one first, and the token of each.
   std::array<Session*, kMaxWidth> batch_{};

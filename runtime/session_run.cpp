@@ -8,7 +8,8 @@
 namespace inlay {
 
 void Session::end_work() {
-  for (uint32_t i = 0; work_ == Work::kBatch && i < batch_count_; ++i) {
+  const uint32_t sessions = work_ == Work::kBatch ? batch_count_ : 0;
+  for (uint32_t i = 0; i < sessions; ++i) {
     batch_[i]->work_ = Work::kNone;
     batch_[i]->leader_ = nullptr;
   }
@@ -319,7 +320,8 @@ inlay_status Session::estimate(size_t prompt, size_t rounds, uint32_t width, inl
     counts[Device::kNoSlice] = 0;
     cost.add(costs, counts, times);
     for (uint32_t kind_used = 0; kind_used < counts.size(); ++kind_used) {
-      if (counts[kind_used] > 0) out->longest_slice_ns = std::max(out->longest_slice_ns, costs.longest(kind_used));
+      if (counts[kind_used] > 0)
+        out->longest_slice_ns = std::max(out->longest_slice_ns, costs.longest(kind_used));
     }
   };
   uint64_t position = position_;
@@ -366,8 +368,9 @@ void Session::probe() {
   Device& device = model_->device();
   if (!device.can_probe() || scratch_->probed() || !scratch_->enter(this)) return;
   const uint32_t chunk = session_.prefill_chunk;
-  if (own_pages(0, std::max(chunk, 2 * kMaxWidth)) == INLAY_OK) {
-    std::memset(tokens_, 0, std::max(chunk, kMaxWidth) * sizeof(int32_t));
+  const uint32_t tokens = std::max(chunk, 2 * kMaxWidth);
+  if (own_pages(0, tokens) == INLAY_OK) {
+    std::memset(tokens_, 0, tokens * sizeof(int32_t));
     for (const uint32_t rows : {1u, kMaxWidth / 2, kMaxWidth}) {
       begin_pass(PassKind::kNarrow, 0, rows, 0);
       probe_pass(pass_);

@@ -93,8 +93,8 @@ inlay_status Session::move_layer(const SnapshotHeader& header, uint32_t layer, u
                        shape.conv_channels() * sizeof(float), writer, reader);
   }
   for (uint64_t position = committed; position < header.end() && status == INLAY_OK; ++position) {
-    status = move_part({.kind = StatePart::Kind::kLog, .layer = layer, .position = position}, log_bytes(shape),
-                       writer, reader);
+    status = move_part({.kind = StatePart::Kind::kLog, .layer = layer, .position = position},
+                       log_bytes(shape), writer, reader);
   }
   return status;
 }
@@ -167,7 +167,8 @@ inlay_status Session::check_snapshot(const SnapshotHeader& header) {
   }
   const uint32_t kv_type = static_cast<uint32_t>(kv_kind(session_.kv_type));
   if (header.model != model_fingerprint(model_->weights())) {
-    return fail(INLAY_ERROR_MISMATCH, "the saved state is of another model (\"%.64s\", vocabulary %u), not of \"%.64s\"",
+    return fail(INLAY_ERROR_MISMATCH,
+                "the saved state is of another model (\"%.64s\", vocabulary %u), not of \"%.64s\"",
                 header.model_name, header.vocabulary, model_->info().name);
   }
   if (header.kv_type != kv_type) {

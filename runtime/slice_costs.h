@@ -9,8 +9,8 @@
 
 namespace inlay {
 
-/// What slices of each kind have cost lately, in nanoseconds: the longest, by which a budget is kept, and mean
-/// and variance, by which work is estimated. One thread at a time.
+/// What slices of each kind have cost lately, in nanoseconds: the longest, by which a budget is kept, and
+/// mean and variance, by which work is estimated. One thread at a time.
 class SliceCosts {
  public:
   void add(uint32_t kind, uint64_t ns) {

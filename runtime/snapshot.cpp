@@ -49,10 +49,10 @@ inlay_status read_memory(void* user_data, void* destination, size_t bytes) {
 uint64_t model_fingerprint(const ModelWeights& weights) {
   const ModelShape& shape = weights.shape;
   Checksum sum;
-  const uint32_t numbers[] = {shape.layers,      shape.attention_interval, shape.embedding, shape.feed_forward,
-                              shape.vocabulary,  shape.heads,              shape.kv_heads,  shape.head_length,
-                              shape.rope_length, shape.key_heads,          shape.value_heads,
-                              shape.state_length, shape.conv_kernel,       shape.mtp ? 1u : 0u};
+  const uint32_t numbers[] = {
+      shape.layers,      shape.attention_interval, shape.embedding,   shape.feed_forward, shape.vocabulary,
+      shape.heads,       shape.kv_heads,           shape.head_length, shape.rope_length,  shape.key_heads,
+      shape.value_heads, shape.state_length,       shape.conv_kernel, shape.mtp ? 1u : 0u};
   sum.add(numbers, sizeof numbers);
   add_vector(sum, &shape.rope_base, 1);
   add_vector(sum, &shape.rms_epsilon, 1);
@@ -99,9 +99,8 @@ inlay_status check_header(const SnapshotHeader& header, SnapshotKind kind, const
     return INLAY_ERROR_CORRUPT_FILE;
   }
   if (header.kind != kind) {
-    *out_words = kind == SnapshotKind::kSession
-                     ? "the saved state is a generator's, a session can't load it"
-                     : "the saved state is a session's, a generator can't load it";
+    *out_words = kind == SnapshotKind::kSession ? "the saved state is a generator's, a session can't load it"
+                                                : "the saved state is a session's, a generator can't load it";
     return INLAY_ERROR_MISMATCH;
   }
   return INLAY_OK;
@@ -137,7 +136,8 @@ bool is_damaged(const void* data, uint64_t bytes) {
   SnapshotHeader header;
   if (bytes < sizeof header + sizeof(uint64_t)) return true;
   std::memcpy(&header, data, sizeof header);
-  if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0 || header.version != kSnapshotVersion) return false;
+  if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0 || header.version != kSnapshotVersion)
+    return false;
   if (header.total_bytes != bytes) return true;
   uint64_t checksum = 0;
   const auto* end = static_cast<const std::byte*>(data) + bytes - sizeof checksum;

@@ -14,8 +14,8 @@ inline constexpr uint32_t kSnapshotVersion = 1;
 
 enum class SnapshotKind : uint32_t { kSession = 1, kGenerator = 2 };
 
-/// What a saved session begins with; little-endian, like all that follows it. After it come the tokens, what a
-/// generator has waiting, logits, hidden states, the DeltaNet layers, the KV pages, and a checksum of all.
+/// What a saved session begins with; little-endian, like all that follows it. After it come the tokens, what
+/// a generator has waiting, logits, hidden states, the DeltaNet layers, the KV pages, and a checksum of all.
 struct SnapshotHeader {
   char magic[8];
   uint32_t version;

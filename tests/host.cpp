@@ -197,6 +197,26 @@ void commit(inlay_session* session, size_t count) {
   require(status, "commit", message_of(session));
 }
 
+std::vector<std::byte> save_to_memory(inlay_session* session) {
+  std::vector<std::byte> saved(inlay_session_save_bytes(session));
+  uint64_t bytes = 0;
+  if (inlay_session_save_memory(session, saved.data(), saved.size(), &bytes) != INLAY_OK ||
+      bytes != saved.size()) {
+    throw std::runtime_error("saving: " + message_of(session));
+  }
+  return saved;
+}
+
+std::vector<std::byte> save_to_memory(inlay_generator* generator) {
+  std::vector<std::byte> saved(inlay_generator_save_bytes(generator));
+  uint64_t bytes = 0;
+  if (inlay_generator_save_memory(generator, saved.data(), saved.size(), &bytes) != INLAY_OK ||
+      bytes != saved.size()) {
+    throw std::runtime_error("saving: " + message_of(generator));
+  }
+  return saved;
+}
+
 bool same_bits(std::span<const float> a, std::span<const float> b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
 }

@@ -119,6 +119,9 @@ Logits step(inlay_session* session, int32_t token, uint32_t vocabulary);
 std::vector<Logits> verify(inlay_session* session, std::span<const int32_t> tokens, uint32_t vocabulary);
 void commit(inlay_session* session, size_t count);
 
+std::vector<std::byte> save_to_memory(inlay_session* session);
+std::vector<std::byte> save_to_memory(inlay_generator* generator);
+
 bool same_bits(std::span<const float> a, std::span<const float> b);
 
 }  // namespace inlay::test

@@ -194,7 +194,7 @@ TEST_CASE("a budget of nothing does nothing and reports") {
       REQUIRE(progress.slices_done == 0);
       REQUIRE(progress.slices_total > 10);
     }
-    CHECK((progress.remaining_ns > 0) == (round > 0));
+    CHECK(progress.remaining_ns > 0);  // timed when the session was made
     CHECK((progress.longest_slice_ns > 0) == (round > 0));
     const float* logits = nullptr;
     CHECK(inlay_session_logits(session.get(), 0, &logits) == INLAY_ERROR_WRONG_STATE);

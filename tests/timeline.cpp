@@ -30,7 +30,7 @@ class Play {
       : model_(model), params_(params), random_(seed), session_(model.session(params)) {}
 
   void move() {
-    switch (random_.below(12)) {
+    switch (random_.below(16)) {
       case 0: return prompt();
       case 1:
       case 2: return steps();
@@ -42,6 +42,9 @@ class Play {
       case 8: return cancel();
       case 9: return fork();
       case 10: return random_.below(4) == 0 ? reset() : steps();
+      case 11: return save();
+      case 12: return mark();
+      case 13: return rewind_to_mark();
       default: return compare();
     }
   }
@@ -141,6 +144,44 @@ class Play {
     }
   }
 
+  /// Goes on in a session that was loaded, sometimes with a verify in the air.
+  void save() {
+    const size_t width =
+        std::min<size_t>(room(), random_.below(3) == 0 ? 1 + random_.below(INLAY_MAX_WIDTH) : 0);
+    const std::vector<int32_t> tokens = random_tokens(width);
+    if (width > 0) verify(session_.get(), tokens, model_.vocabulary());
+    const std::vector<std::byte> saved = save_to_memory(session_.get());
+    Handle<inlay_session> loaded = model_.session(params_);
+    if (random_.below(2) == 0) step(loaded.get(), 1, model_.vocabulary());
+    REQUIRE(inlay_session_load_memory(loaded.get(), saved.data(), saved.size()) == INLAY_OK);
+    REQUIRE(save_to_memory(loaded.get()) == saved);
+    REQUIRE(inlay_session_rewindable(loaded.get()) == inlay_session_rewindable(session_.get()));
+    for (size_t row = 0; row < width; ++row) {
+      REQUIRE(same_bits(logits_of(loaded.get(), row, model_.vocabulary()),
+                        logits_of(session_.get(), row, model_.vocabulary())));
+    }
+    if (random_.below(2) == 0) session_ = std::move(loaded);
+    if (width == 0) return;
+    const size_t kept = random_.below(static_cast<uint32_t>(width) + 1);
+    commit(session_.get(), kept);
+    timeline_.steps(std::span(tokens).first(kept));
+  }
+
+  void mark() {
+    inlay_fork_params params = INLAY_FORK_PARAMS_INIT;
+    params.share_scratch = random_.below(2);
+    inlay_session* forked = nullptr;
+    REQUIRE(inlay_session_fork_with(session_.get(), &params, &forked) == INLAY_OK);
+    mark_.reset(forked);
+    mark_timeline_ = timeline_;
+  }
+
+  void rewind_to_mark() {
+    if (!mark_) return;
+    REQUIRE(inlay_session_rewind_to(session_.get(), mark_.get()) == INLAY_OK);
+    timeline_ = mark_timeline_;
+  }
+
   void reset() {
     REQUIRE(inlay_session_reset(session_.get()) == INLAY_OK);
     timeline_.clear();
@@ -151,6 +192,8 @@ class Play {
   Random random_;
   Handle<inlay_session> session_;
   Timeline timeline_;
+  Handle<inlay_session> mark_;
+  Timeline mark_timeline_;
 };
 
 }  // namespace

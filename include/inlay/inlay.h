@@ -287,9 +287,9 @@ typedef struct inlay_memory_plan {
   uint64_t session_device;
   uint64_t scratch_host; /* what a pass works in; sessions that one thread drives can share it */
   uint64_t scratch_device;
-  uint64_t kv_cache;        /* of the session's bytes: KV pages of all attention layers, MTP's included */
-  uint64_t delta_net_state; /* of the session's bytes: Gated DeltaNet and convolution state */
-  uint64_t window;          /* of the session's bytes: the log from which a rewind replays */
+  uint64_t kv_cache;            /* of the session's bytes: KV pages of all attention layers, MTP's included */
+  uint64_t delta_net_state;     /* of the session's bytes: Gated DeltaNet and convolution state */
+  uint64_t window;              /* of the session's bytes: the log from which a rewind replays */
   uint64_t pooled_session_host; /* one session's state where its KV pages come from a pool: what one fork more
                                    costs, beside the pages that it does not share */
   uint64_t pooled_session_device;
@@ -310,8 +310,8 @@ typedef struct inlay_model_params {
   uint32_t read_ahead;        /* not 0: read the mapped weights into the page cache before create returns */
   inlay_progress_fn progress; /* null: none */
   void *progress_user_data;
-  void *arena; /* where not null, memory of the host's for model_host bytes, aligned to 64, until the model and
-                  all made from it are destroyed */
+  void *arena; /* where not null, memory of the host's for model_host bytes, aligned to 64, until the model
+                  and all made from it are destroyed */
   uint64_t arena_bytes;
 } inlay_model_params;
 #define INLAY_MODEL_PARAMS_INIT \
@@ -553,14 +553,15 @@ typedef struct inlay_progress {
 
 /* Goes on with the work that was begun, slice by slice, and starts none that would not fit into what is left
  * of budget_us microseconds (by the longest time seen lately for a slice of its kind; after four calls in a
- * row that found no room for one that estimate is lowered, so that no budget stops the work for good). INLAY_OK when the work is
- * done, INLAY_PENDING when the budget is, INLAY_ERROR_CANCELLED after inlay_session_cancel.
- * A budget of 0 does nothing and reports; INLAY_NO_BUDGET runs to the end. out_progress may be null. */
+ * row that found no room for one that estimate is lowered, so that no budget stops the work for good).
+ * INLAY_OK when the work is done, INLAY_PENDING when the budget is, INLAY_ERROR_CANCELLED after
+ * inlay_session_cancel. A budget of 0 does nothing and reports; INLAY_NO_BUDGET runs to the end. out_progress
+ * may be null. */
 INLAY_API inlay_status inlay_session_advance(inlay_session *session, uint64_t budget_us,
                                              inlay_progress *out_progress);
 
-/* Like advance for a host that does not want to wait: on a device with a queue of its own hands it the work and
- * says INLAY_PENDING until that is done; on the CPU does one slice. finish waits for the end. */
+/* Like advance for a host that does not want to wait: on a device with a queue of its own hands it the work
+ * and says INLAY_PENDING until that is done; on the CPU does one slice. finish waits for the end. */
 INLAY_API inlay_status inlay_session_poll(inlay_session *session);
 INLAY_API inlay_status inlay_session_finish(inlay_session *session);
 
@@ -582,9 +583,9 @@ INLAY_API inlay_status inlay_session_estimate(inlay_session *session, size_t pro
 
 /* One token for each of several sessions in one pass over the weights: begins the work, which is then
  * sessions[0]'s to advance, poll, finish or cancel; the others are busy meanwhile. 1 <= count <=
- * INLAY_MAX_WIDTH different sessions that share their scratch. Each has its own row of logits afterwards, with
- * the bits that a step of its own would give. Where one cannot take its token, none is begun, and the message
- * is sessions[0]'s. */
+ * INLAY_MAX_WIDTH different sessions that share their scratch. Each has its own row of logits afterwards,
+ * with the bits that a step of its own would give. Where one cannot take its token, none is begun, and the
+ * message is sessions[0]'s. */
 INLAY_API inlay_status inlay_session_begin_steps(inlay_session *const *sessions, const int32_t *tokens,
                                                  size_t count);
 
@@ -609,11 +610,11 @@ INLAY_API inlay_status inlay_session_hidden(const inlay_session *session, size_t
                                             const float **out_hidden);
 
 /* Saving and loading. A saved session is all of it: tokens, keys, values, states, what can be taken back, the
- * logits and hidden states of the last pass, a verify that waits for its commit. It is bound to the model (its
- * shape, its small tensors and samples of the others are compared), to kv_type and mtp; not to the device, the
- * number of threads, the context's length, the pool or the file's format. Going on after a load gives the
- * bits that going on would have given, on the same device. The format is little-endian, with a version and
- * checksums; see docs/embedding.md. Nothing is allocated. */
+ * logits and hidden states of the last pass, a verify that waits for its commit. It is bound to the model
+ * (its shape, its small tensors and samples of the others are compared), to kv_type and mtp; not to the
+ * device, the number of threads, the context's length, the pool or the file's format. Going on after a load
+ * gives the bits that going on would have given, on the same device. The format is little-endian, with a
+ * version and checksums; see docs/embedding.md. Nothing is allocated. */
 typedef struct inlay_writer {
   uint32_t struct_size;
   void *user_data;
@@ -643,8 +644,8 @@ INLAY_API inlay_status inlay_session_save(inlay_session *session, const inlay_wr
  * bytes leave the session as it was; INLAY_ERROR_CALLBACK and _CORRUPT_FILE after them leave it empty.
  * INLAY_ERROR_WRONG_STATE while work is under way. */
 INLAY_API inlay_status inlay_session_load(inlay_session *session, const inlay_reader *reader);
-/* The same with memory: save needs capacity >= inlay_session_save_bytes (INLAY_ERROR_MEMORY_LIMIT), load checks
- * the checksum of all before it touches the session, so that a damaged one leaves it as it was. */
+/* The same with memory: save needs capacity >= inlay_session_save_bytes (INLAY_ERROR_MEMORY_LIMIT), load
+ * checks the checksum of all before it touches the session, so that a damaged one leaves it as it was. */
 INLAY_API inlay_status inlay_session_save_memory(inlay_session *session, void *buffer, uint64_t capacity,
                                                  uint64_t *out_bytes);
 INLAY_API inlay_status inlay_session_load_memory(inlay_session *session, const void *data, uint64_t bytes);
@@ -809,8 +810,9 @@ INLAY_API inlay_status inlay_generator_get_progress(const inlay_generator *gener
  * back and computed again by the following one, so that a save is possible at any time: in the middle of a
  * sentence, of a prompt, of a round. The text goes on with the same words where the generator that loads was
  * made with the same parameters; its own parameters but for the seed are kept. Penalties look at the
- * timeline, which is saved. A generator can't load what a session saved, nor a session what a generator saved.
- * Statuses as for sessions; a failure that leaves the session empty leaves the generator without a prompt. */
+ * timeline, which is saved. A generator can't load what a session saved, nor a session what a generator
+ * saved. Statuses as for sessions; a failure that leaves the session empty leaves the generator without a
+ * prompt. */
 INLAY_API uint64_t inlay_generator_save_bytes(inlay_generator *generator);
 INLAY_API inlay_status inlay_generator_save(inlay_generator *generator, const inlay_writer *writer);
 INLAY_API inlay_status inlay_generator_load(inlay_generator *generator, const inlay_reader *reader);

@@ -51,9 +51,10 @@ void rope_row(const Context& context, const AttentionWeights& weights, uint32_t 
   }
 }
 
-/// One row's queries of one KV head over keys [key_begin, key_end), page by page.
+/// One row's queries of one KV head over keys [key_begin, key_end), page by page, going on from what the keys
+/// before them gave where `first` is not set.
 void attend_row(const Context& context, const Slice& slice, uint32_t row, uint32_t kv_head,
-                uint64_t key_begin, uint64_t key_end, AttentionPartial* partials, float* outs,
+                uint64_t key_begin, uint64_t key_end, bool first, AttentionPartial* partials, float* outs,
                 size_t head_step, float* scores) {
   const ModelShape& shape = context.shape();
   const CpuState& state = Context::state_of(context.segment_of(row));
@@ -64,7 +65,7 @@ void attend_row(const Context& context, const Slice& slice, uint32_t row, uint32
   const float* queries = context.scratch.mixer_in + size_t{row} * context.scratch.mixer_in_stride() +
                          size_t{kv_head} * group * 2 * n;
   const uint32_t bytes = state.kv_row_bytes;
-  for (uint32_t head = 0; head < group; ++head) {
+  for (uint32_t head = 0; first && head < group; ++head) {
     partials[head * head_step] = {-INFINITY, 0.0f};
     std::fill_n(outs + head * head_step * n, n, 0.0f);
   }
@@ -91,7 +92,7 @@ void run_rope_and_store(const Context& context, const Slice& slice) {
   const AttentionWeights& weights = weights_of(context, slice);
   const uint32_t kv_layer = kv_layer_of(context.shape(), slice.layer);
   auto work = [&](uint32_t row, uint32_t) { rope_row(context, weights, row, kv_layer); };
-  context.pool.run(context.rows, work);
+  context.run_rows(slice, work);
 }
 
 void run_attend(const Context& context, const Slice& slice) {
@@ -99,31 +100,39 @@ void run_attend(const Context& context, const Slice& slice) {
   CpuScratch& scratch = context.scratch;
   const uint32_t group = shape.heads / shape.kv_heads;
   const uint64_t first_key = first_key_of(shape, slice.layer);
-  const uint32_t runs = context.wide() ? 1 : scratch.attention_runs;
+  // A narrow row's keys are summed in runs, which are shared out; a wide one's in one.
+  const uint32_t stride = context.wide() ? 1 : scratch.attention_runs;
+  const uint64_t slice_begin = uint64_t{context.key_part} * context.cut.keys;
+  const uint64_t slice_end = slice_begin + context.cut.keys;
+  const uint64_t first_run = context.wide() ? 0 : slice_begin / kAttentionRun;
+  const auto runs =
+      context.wide() ? 1 : static_cast<uint32_t>((slice_end - 1) / kAttentionRun + 1 - first_run);
   const uint32_t rows_of_unit = context.wide() ? kWideRowsOfUnit : 1;
   const uint32_t row_begin = Context::begin_of(slice, context.rows);
   const uint32_t row_end = Context::end_of(slice, context.rows);
   const uint32_t blocks = (row_end - row_begin + rows_of_unit - 1) / rows_of_unit;
   auto work = [&](uint32_t unit, uint32_t worker) {
-    const uint32_t run = unit % runs;
+    const uint64_t run = first_run + unit % runs;
     const uint32_t kv_head = unit / runs % shape.kv_heads;
     const uint32_t first = row_begin + unit / runs / shape.kv_heads * rows_of_unit;
+    const uint64_t run_begin = std::max(first_key, context.wide() ? 0 : run * kAttentionRun);
+    const uint64_t run_end = context.wide() ? UINT64_MAX : (run + 1) * kAttentionRun;
     for (uint32_t row = first; row < std::min(first + rows_of_unit, row_end); ++row) {
       const uint64_t keys = context.position_of(row) + 1;
-      const uint64_t begin =
-          context.wide() ? first_key : std::max<uint64_t>(first_key, uint64_t{run} * kAttentionRun);
-      const uint64_t end =
-          context.wide() ? keys : std::min<uint64_t>(keys, uint64_t{run + 1} * kAttentionRun);
-      if (uint64_t{run} * kAttentionRun >= keys) continue;
-      const size_t at = (size_t{row} * shape.heads + size_t{kv_head} * group) * runs + run;
-      attend_row(context, slice, row, kv_head, begin, end, scratch.partials + at,
-                 scratch.partial_outs + at * shape.head_length, runs, scratch.scores + worker * kPageTokens);
+      const uint64_t begin = std::max(run_begin, slice_begin);
+      const uint64_t end = std::min({keys, run_end, slice_end});
+      if (begin >= end) continue;
+      const size_t at =
+          (size_t{row} * shape.heads + size_t{kv_head} * group) * stride + (context.wide() ? 0 : run);
+      attend_row(context, slice, row, kv_head, begin, end, begin == run_begin, scratch.partials + at,
+                 scratch.partial_outs + at * shape.head_length, stride,
+                 scratch.scores + worker * kPageTokens);
     }
   };
   context.pool.run(blocks * shape.kv_heads * runs, work);
 }
 
-void run_attend_combine(const Context& context, const Slice&) {
+void run_attend_combine(const Context& context, const Slice& slice) {
   const ModelShape& shape = context.shape();
   CpuScratch& scratch = context.scratch;
   const uint32_t stride = context.wide() ? 1 : scratch.attention_runs;
@@ -141,7 +150,7 @@ void run_attend_combine(const Context& context, const Slice&) {
     }
     prepare_row(context, scratch.mixed, scratch.mixed_stride(), row, shape.query_length(), context.wide());
   };
-  context.pool.run(context.rows, work);
+  context.run_rows(slice, work);
 }
 
 }  // namespace inlay::cpu

@@ -162,8 +162,7 @@ class CpuDevice final : public Device {
 
   bool can_probe() const override { return true; }
   bool has_pools() const override { return true; }
-  DeviceBytes plan_pool(const ModelShape& shape, const SessionShape& session,
-                        uint32_t pages) const override {
+  DeviceBytes plan_pool(const ModelShape& shape, const SessionShape& session, uint32_t pages) const override {
     Layout layout;
     layout.take<CpuPool>(1);
     layout.take<std::byte>(pages * kv_page_bytes(shape, session));
@@ -203,41 +202,46 @@ class CpuDevice final : public Device {
 
   uint32_t slice_count(const DeviceScratch& base, const Pass& pass) const override {
     const auto& scratch = static_cast<const CpuScratch&>(base);
+    const AttendCut cut = cut_of(scratch, pass);
     switch (pass.kind) {
-      case PassKind::kNarrow: return scratch.narrow.count;
+      case PassKind::kNarrow: return slice_count_of(scratch.narrow, cut);
       case PassKind::kWide: {
-        uint32_t count = scratch.wide.count;
-        while (!pass.logits && scratch.wide.slices[count - 1].op == Op::kHead) --count;
-        return count;
+        // The head, which comes last, is for the chunk that needs logits.
+        uint32_t heads = 0;
+        while (!pass.logits && scratch.wide.slices[scratch.wide.count - 1 - heads].op == Op::kHead) ++heads;
+        return slice_count_of(scratch.wide, cut) - heads;
       }
       case PassKind::kDraft:
-        return pass.drafts == 0 ? scratch.draft_cache.count
-                                : scratch.draft.count + (pass.drafts - 1) * scratch.draft_chain.count;
+        return pass.drafts == 0
+                   ? slice_count_of(scratch.draft_cache, cut)
+                   : slice_count_of(scratch.draft, cut) +
+                         (pass.drafts - 1) * slice_count_of(scratch.draft_chain, chain_cut_of(scratch, pass));
     }
     return 0;
   }
 
-  uint32_t slice_kind(const DeviceScratch& base, const Pass& pass, uint32_t slice) const override {
-    uint32_t guess = 0;
-    return slice_at(static_cast<const CpuScratch&>(base), pass, slice, &guess).kind;
+  uint32_t slice_kind(const DeviceScratch& base, const Pass& pass, uint32_t index) const override {
+    const PlacedSlice at = slice_at(static_cast<const CpuScratch&>(base), pass, index);
+    if (at.slice->op == Op::kAttend && is_beyond_keys(pass, at)) return kNoSlice;
+    return kind_of(pass, at);
   }
 
   inlay_status run(DeviceScratch& base, const Pass& pass, uint32_t begin, uint32_t end) override {
     auto& scratch = static_cast<CpuScratch&>(base);
     for (uint32_t i = begin; i < end; ++i) {
-      uint32_t guess = 0;
-      const Slice& slice = slice_at(scratch, pass, i, &guess);
-      Context context{ops_, matmul_, pool_, scratch, pass.kind, pass.tokens, pass.rows, pass.segments, guess};
+      const PlacedSlice at = slice_at(scratch, pass, i);
+      Context context{ops_,      matmul_,       pool_,  scratch,     pass.kind, pass.tokens,
+                      pass.rows, pass.segments, at.cut, at.key_part, at.guess};
       Segment chained;
-      if (guess > 0) {
+      if (at.guess > 0) {
         chained = pass.segments[0];
-        chained.position += pass.rows - 1 + guess;
+        chained.position += pass.rows - 1 + at.guess;
         chained.rows = 1;
-        context.tokens = scratch.draft_tokens + guess - 1;
+        context.tokens = scratch.draft_tokens + at.guess - 1;
         context.rows = 1;
         context.segments = {&chained, 1};
       }
-      run_slice(context, slice);
+      run_slice(context, *at.slice);
     }
     return INLAY_OK;
   }
@@ -286,18 +290,75 @@ class CpuDevice final : public Device {
   }
 
  private:
-  static const Slice& slice_at(const CpuScratch& scratch, const Pass& pass, uint32_t slice,
-                               uint32_t* out_guess) {
-    switch (pass.kind) {
-      case PassKind::kNarrow: return scratch.narrow.slices[slice];
-      case PassKind::kWide: return scratch.wide.slices[slice];
-      case PassKind::kDraft: break;
+  /// A pass's slice and where it stands.
+  struct PlacedSlice {
+    const Slice* slice;
+    AttendCut cut;
+    uint32_t key_part;
+    uint32_t guess;
+  };
+
+  /// Attention over `keys` keys of `rows` rows: so many keys a slice that it does about as much as any other.
+  static AttendCut cut_of(const CpuScratch& scratch, uint64_t keys, uint32_t rows) {
+    constexpr uint64_t kProductsOfThread = 4'000'000;
+    const ModelShape& shape = scratch.model->shape;
+    const uint64_t of_key = uint64_t{2} * shape.query_length() * rows;
+    const uint64_t wanted = kProductsOfThread * scratch.threads / of_key;
+    AttendCut cut;
+    // A power of two of pages, so that slices and runs of narrow attention fit into each other.
+    cut.keys = kPageTokens;
+    while (cut.keys < 64 * kPageTokens && 2 * uint64_t{cut.keys} <= wanted) cut.keys *= 2;
+    cut.parts = static_cast<uint32_t>((keys + cut.keys - 1) / cut.keys);
+    return cut;
+  }
+  static AttendCut cut_of(const CpuScratch& scratch, const Pass& pass) {
+    uint64_t keys = 0;
+    for (const Segment& segment : pass.segments) keys = std::max(keys, segment.position + segment.rows);
+    return cut_of(scratch, keys, pass.kind == PassKind::kWide ? kAttendRows : pass.rows);
+  }
+  /// Of all guesses but the first.
+  static AttendCut chain_cut_of(const CpuScratch& scratch, const Pass& pass) {
+    return cut_of(scratch, pass.segments[0].position + pass.rows + pass.drafts, 1);
+  }
+
+  static PlacedSlice slice_at(const CpuScratch& scratch, const Pass& pass, uint32_t index) {
+    PlacedSlice at{nullptr, cut_of(scratch, pass), 0, 0};
+    const Program* program = pass.kind == PassKind::kNarrow ? &scratch.narrow
+                             : pass.kind == PassKind::kWide ? &scratch.wide
+                             : pass.drafts == 0             ? &scratch.draft_cache
+                                                            : &scratch.draft;
+    if (pass.kind == PassKind::kDraft && pass.drafts > 1) {
+      const uint32_t first = slice_count_of(scratch.draft, at.cut);
+      if (index >= first) {
+        program = &scratch.draft_chain;
+        at.cut = chain_cut_of(scratch, pass);
+        const uint32_t count = slice_count_of(scratch.draft_chain, at.cut);
+        at.guess = 1 + (index - first) / count;
+        index = (index - first) % count;
+      }
     }
-    if (pass.drafts == 0) return scratch.draft_cache.slices[slice];
-    if (slice < scratch.draft.count) return scratch.draft.slices[slice];
-    slice -= scratch.draft.count;
-    *out_guess = 1 + slice / scratch.draft_chain.count;
-    return scratch.draft_chain.slices[slice % scratch.draft_chain.count];
+    at.slice = &slice_of(*program, at.cut, index, &at.key_part);
+    return at;
+  }
+
+  /// Whether a kAttend's run of keys lies behind all keys of its rows.
+  static bool is_beyond_keys(const Pass& pass, const PlacedSlice& at) {
+    const uint64_t first_key = uint64_t{at.key_part} * at.cut.keys;
+    const Segment& segment = pass.segments[0];
+    if (pass.kind == PassKind::kWide) {
+      return first_key >= segment.position + Context::end_of(*at.slice, pass.rows);
+    }
+    if (at.guess > 0) return first_key >= segment.position + pass.rows + at.guess;
+    return false;
+  }
+
+  /// Operations of wide passes, and of narrow ones of 1, 2 to 4 and 5 to 8 rows.
+  static uint32_t kind_of(const Pass& pass, const PlacedSlice& at) {
+    constexpr uint32_t kOps = 24;
+    static_assert(static_cast<uint32_t>(Op::kMtpGuess) < kOps && 4 * kOps < kNoSlice);
+    const uint32_t rows = at.guess > 0 ? 1 : pass.rows;
+    const uint32_t width = pass.kind == PassKind::kWide ? 3 : rows == 1 ? 0 : rows <= 4 ? 1 : 2;
+    return width * kOps + static_cast<uint32_t>(at.slice->op);
   }
 
   std::pmr::memory_resource* resource_;
@@ -356,6 +417,7 @@ void CpuScratch::lay_out(const ModelWeights& weights, const SessionShape& wanted
                          size_t wide_scratch_bytes, Layout& layout) {
   model = &weights;
   session = wanted;
+  this->threads = threads;
   const ModelShape& s = weights.shape;
   rows = std::max(kMaxWidth, session.prefill_chunk);
   attention_runs = (session.context + kAttentionRun - 1) / kAttentionRun;

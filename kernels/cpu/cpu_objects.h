@@ -88,6 +88,7 @@ struct CpuScratch : DeviceScratch {
   SessionShape session;
   uint32_t rows = 0;            // most rows of a pass
   uint32_t attention_runs = 0;  // of the longest timeline
+  uint32_t threads = 0;         // that slices are cut for
 
   Program narrow;
   Program wide;
@@ -141,6 +142,8 @@ struct Context {
   const int32_t* tokens;
   uint32_t rows;
   std::span<const Segment> segments;
+  AttendCut cut;
+  uint32_t key_part = 0;  // of a kAttend: which run of cut.keys keys
   uint32_t guess = 0;  // of a draft pass: which one; from the second on they continue from scratch.mtp_hidden
 
   const ModelWeights& model() const { return *scratch.model; }
@@ -162,6 +165,13 @@ struct Context {
   }
   static uint32_t end_of(const Slice& slice, uint32_t n) {
     return static_cast<uint32_t>(uint64_t{n} * (slice.part + 1u) / slice.parts);
+  }
+  /// Calls work(row, worker) for the slice's share of the rows.
+  template <typename F>
+  void run_rows(const Slice& slice, F& work) const {
+    const uint32_t begin = begin_of(slice, rows);
+    auto of_part = [&](uint32_t index, uint32_t worker) { work(begin + index, worker); };
+    pool.run(end_of(slice, rows) - begin, of_part);
   }
 };
 

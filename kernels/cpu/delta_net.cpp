@@ -165,8 +165,9 @@ void run_conv(const Context& context, const Slice& slice) {
   const uint32_t heads = 2 * shape.key_heads + shape.value_heads;
   // A wide pass has rows enough to share out; a narrow one shares out the heads of its few rows too.
   const uint32_t groups = context.wide() ? 1 : std::min(heads, 8u);
+  const uint32_t row_begin = Context::begin_of(slice, context.rows);
   auto work = [&](uint32_t unit, uint32_t) {
-    const uint32_t row = unit / groups;
+    const uint32_t row = row_begin + unit / groups;
     const uint32_t group = unit % groups;
     const DeltaLayer& layer = Context::state_of(context.segment_of(row)).delta[delta];
     const RowOperands out = operands_of(context, layer, row);
@@ -177,7 +178,7 @@ void run_conv(const Context& context, const Slice& slice) {
     }
     if (group == 0) compute_gates(context, weights, row, out);
   };
-  context.pool.run(context.rows * groups, work);
+  context.pool.run((Context::end_of(slice, context.rows) - row_begin) * groups, work);
 }
 
 void run_delta(const Context& context, const Slice& slice) {
@@ -227,7 +228,7 @@ void run_delta_gate(const Context& context, const Slice& slice) {
     context.ops.silu_multiply(gate, mixed, shape.value_length(), mixed);
     prepare_row(context, scratch.mixed, scratch.mixed_stride(), row, shape.value_length(), context.wide());
   };
-  context.pool.run(context.rows, work);
+  context.run_rows(slice, work);
 }
 
 }  // namespace inlay::cpu

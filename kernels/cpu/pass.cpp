@@ -95,13 +95,13 @@ void compute_angles(const Context& context, uint32_t row) {
   }
 }
 
-void run_embed(const Context& context) {
+void run_embed(const Context& context, const Slice& slice) {
   const WeightMatrix& embedding = context.model().embedding;
   auto work = [&](uint32_t row, uint32_t) {
     embed_row(embedding, context.tokens[row], context.scratch.x + size_t{row} * embedding.columns);
     compute_angles(context, row);
   };
-  context.pool.run(context.rows, work);
+  context.run_rows(slice, work);
 }
 
 void add_branch(const Context& context, uint32_t row) {
@@ -120,7 +120,7 @@ void run_norm(const Context& context, const Slice& slice, const float* weight) {
     context.ops.rms_norm(context.scratch.x + row * n, weight, shape.embedding, shape.rms_epsilon, normed);
     prepare_row(context, context.scratch.normed, n, row, shape.embedding, context.wide());
   };
-  context.pool.run(context.rows, work);
+  context.run_rows(slice, work);
 }
 
 void run_mixer_in(const Context& context, const Slice& slice) {
@@ -164,14 +164,14 @@ void run_gate_up(const Context& context, const Slice& slice) {
                {0, context.rows, context.wide()});
 }
 
-void run_swiglu(const Context& context) {
+void run_swiglu(const Context& context, const Slice& slice) {
   const uint32_t n = context.shape().feed_forward;
   auto work = [&](uint32_t row, uint32_t) {
     float* gate = context.scratch.gate_up + size_t{row} * 2 * n;
     context.ops.silu_multiply(gate, gate + n, n, gate);
     prepare_row(context, context.scratch.gate_up, size_t{2} * n, row, n, context.wide());
   };
-  context.pool.run(context.rows, work);
+  context.run_rows(slice, work);
 }
 
 void run_down(const Context& context, const Slice& slice) {
@@ -182,7 +182,7 @@ void run_down(const Context& context, const Slice& slice) {
 }
 
 /// Final norm: hidden states for the head, for the MTP head and for the host.
-void run_final_norm(const Context& context) {
+void run_final_norm(const Context& context, const Slice& slice) {
   const ModelShape& shape = context.shape();
   const size_t n = shape.embedding;
   CpuScratch& scratch = context.scratch;
@@ -208,7 +208,7 @@ void run_final_norm(const Context& context) {
       prepare_row(context, scratch.normed, n, row, shape.embedding, false);
     }
   };
-  context.pool.run(context.rows, work);
+  context.run_rows(slice, work);
 }
 
 /// The head is always on the narrow path: after a prompt it reads one row.
@@ -237,7 +237,7 @@ const float* hidden_before(const Context& context, uint32_t row) {
   return state.hidden_rows(state.hidden_turn) + (segment.hidden_row + of_segment) * n;
 }
 
-void run_mtp_in(const Context& context) {
+void run_mtp_in(const Context& context, const Slice& slice) {
   const ModelShape& shape = context.shape();
   const MtpWeights& mtp = context.model().mtp;
   const size_t n = shape.embedding;
@@ -252,7 +252,7 @@ void run_mtp_in(const Context& context) {
     prepare_row(context, scratch.normed, 2 * n, row, 2 * shape.embedding, context.wide());
     compute_angles(context, row);
   };
-  context.pool.run(context.rows, work);
+  context.run_rows(slice, work);
 }
 
 void run_mtp_project(const Context& context, const Slice& slice) {
@@ -293,7 +293,7 @@ void prepare_row(const Context& context, const float* x, size_t stride, uint32_t
 
 void run_slice(const Context& context, const Slice& slice) {
   switch (slice.op) {
-    case Op::kEmbed: return run_embed(context);
+    case Op::kEmbed: return run_embed(context, slice);
     case Op::kMixerNorm: return run_norm(context, slice, layer_of(context, slice).mixer_norm);
     case Op::kMixerIn: return run_mixer_in(context, slice);
     case Op::kConv: return run_conv(context, slice);
@@ -305,11 +305,11 @@ void run_slice(const Context& context, const Slice& slice) {
     case Op::kMixerOut: return run_mixer_out(context, slice);
     case Op::kFeedForwardNorm: return run_norm(context, slice, layer_of(context, slice).feed_forward_norm);
     case Op::kGateUp: return run_gate_up(context, slice);
-    case Op::kSwiglu: return run_swiglu(context);
+    case Op::kSwiglu: return run_swiglu(context, slice);
     case Op::kDown: return run_down(context, slice);
-    case Op::kFinalNorm: return run_final_norm(context);
+    case Op::kFinalNorm: return run_final_norm(context, slice);
     case Op::kHead: return run_head(context, slice);
-    case Op::kMtpIn: return run_mtp_in(context);
+    case Op::kMtpIn: return run_mtp_in(context, slice);
     case Op::kMtpProject: return run_mtp_project(context, slice);
     case Op::kMtpHeadNorm: return run_mtp_head_norm(context);
     case Op::kMtpHead: return run_mtp_head(context, slice);
