@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "kernels/cpu/matmul_avx512_narrow.h"
 #include "kernels/cpu/matmul_avx512_unpack.h"
 #include "kernels/cpu/matmul_internal.h"
 
@@ -67,8 +68,8 @@ class Ahead {
 
 /// One step of 64 columns for all rows, and a quarter of the `kLines` cache lines to fetch.
 template <int S, size_t kLines, int kRows, typename Weights>
-INLAY_INLINE void multiply_step(const Weights& weights, const std::byte* next,
-                                const ActivationChunk* const (&chunks)[kRows], __m512 (&sums)[kRows]) {
+INLAY_INLINE void multiply_step(const Weights& weights, const std::byte* next, const NarrowChunk* chunks,
+                                __m512 (&sums)[kRows]) {
   prefetch<S * kLines / 4, (S + 1) * kLines / 4>(next);
   const __m512i codes = weights.template codes<S>();
   const __m512i even = even_codes<Weights::kSignedCodes>(codes);
@@ -76,7 +77,7 @@ INLAY_INLINE void multiply_step(const Weights& weights, const std::byte* next,
   const __m512 scales = weights.template scales<S>();
   INLAY_UNROLL
   for (int row = 0; row < kRows; ++row) {
-    const int16_t* x = chunks[row]->codes + 64 * S;
+    const int16_t* x = chunks[row].codes + 64 * S;
     __m512i dots = _mm512_dpwssd_epi32(_mm512_setzero_si512(), even, _mm512_load_si512(x));
     dots = _mm512_dpwssd_epi32(dots, odd, _mm512_load_si512(x + 32));
     const __m512 products = _mm512_cvtepi32_ps(dots);
@@ -89,8 +90,8 @@ inline constexpr size_t kChunkBytes = kChunkColumns / traits(T).block_elements* 
 
 /// Adds a chunk of one row of W, times a chunk of each row of X, to `totals`; fetches the bytes at `next`.
 template <TensorType T, int kRows>
-INLAY_INLINE void multiply_chunk(const std::byte* from, const std::byte* next,
-                                 const ActivationChunk* const (&chunks)[kRows], __m512 (&totals)[kRows]) {
+INLAY_INLINE void multiply_chunk(const std::byte* from, const std::byte* next, const NarrowChunk* chunks,
+                                 __m512 (&totals)[kRows]) {
   constexpr size_t kLines = (kChunkBytes<T> + 63) / 64;
   const Unpack<T> weights(from);
   __m512 sums[kRows];
@@ -98,17 +99,17 @@ INLAY_INLINE void multiply_chunk(const std::byte* from, const std::byte* next,
   multiply_step<1, kLines>(weights, next, chunks, sums);
   multiply_step<2, kLines>(weights, next, chunks, sums);
   multiply_step<3, kLines>(weights, next, chunks, sums);
+  INLAY_UNROLL
+  for (int row = 0; row < kRows; ++row) {
+    totals[row] = _mm512_fmadd_ps(sums[row], _mm512_set1_ps(chunks[row].scale), totals[row]);
+  }
   if constexpr (Unpack<T>::kMinimums != Minimums::kNone) {
+    static_assert(Unpack<T>::kMinimums == Minimums::kEach16);
     const __m512 minimums = weights.minimums();
     INLAY_UNROLL
     for (int row = 0; row < kRows; ++row) {
-      const float* x = Unpack<T>::kMinimums == Minimums::kEach16 ? chunks[row]->sums16 : chunks[row]->sums32;
-      sums[row] = _mm512_fnmadd_ps(minimums, _mm512_load_ps(x), sums[row]);
+      totals[row] = _mm512_fnmadd_ps(minimums, _mm512_load_ps(chunks[row].sums16), totals[row]);
     }
-  }
-  INLAY_UNROLL
-  for (int row = 0; row < kRows; ++row) {
-    totals[row] = _mm512_fmadd_ps(sums[row], _mm512_set1_ps(chunks[row]->scale), totals[row]);
   }
 }
 
@@ -123,18 +124,12 @@ void narrow_blocks(const MatmulArguments& a) {
   const uint32_t whole_chunks = a.weights.columns / kChunkColumns;
   const size_t w_stride = static_cast<size_t>(a.weights.columns / kType.block_elements) * kType.block_bytes;
   const size_t tail_bytes = w_stride - whole_chunks * kChunkBytes<T>;
-  const size_t x_stride = prepared_stride(a.weights.columns);
 
   Ahead ahead(a.weights.data + a.n_begin * w_stride, a.weights.data + a.n_end * w_stride,
               kWeightRows * w_stride);
   for (uint32_t n = a.n_begin; n < a.n_end; n += kWeightRows) {
     const uint32_t count = a.n_end - n < kWeightRows ? a.n_end - n : kWeightRows;
-    const ActivationChunk* chunks[kRows];
-    INLAY_UNROLL
-    for (int row = 0; row < kRows; ++row) {
-      chunks[row] = reinterpret_cast<const ActivationChunk*>(static_cast<const std::byte*>(a.prepared) +
-                                                             row * x_stride);
-    }
+    const NarrowChunk* chunks = static_cast<const NarrowChunk*>(a.prepared);
     __m512 totals[kWeightRows][kRows];
     for (uint32_t i = 0; i < count; ++i) {
       INLAY_UNROLL
@@ -143,13 +138,11 @@ void narrow_blocks(const MatmulArguments& a) {
     const std::byte* w = a.weights.data + n * w_stride;
     for (uint32_t chunk = 0; chunk < whole_chunks; ++chunk, w += kChunkBytes<T>) {
       for (uint32_t i = 0; i < count; ++i) {
-        INLAY_UNROLL
-        for (int row = 0; row < kRows; ++row) INLAY_FORGET(chunks[row]);
+        INLAY_FORGET(chunks);
         const std::byte* from = w + i * w_stride;
         multiply_chunk<T>(from, ahead.pass(kChunkBytes<T>, from), chunks, totals[i]);
       }
-      INLAY_UNROLL
-      for (int row = 0; row < kRows; ++row) ++chunks[row];
+      chunks += kMaxNarrowRows;
     }
     if (tail_bytes != 0) {
       for (uint32_t i = 0; i < count; ++i) {
@@ -230,7 +223,9 @@ void narrow_floats(const MatmulArguments& a) {
 
 template <TensorType T, int kRows>
 void narrow(const MatmulArguments& a) {
-  if constexpr (is_float(T)) {
+  if constexpr (has_integer_scales(T)) {
+    narrow_integer_avx512(a);
+  } else if constexpr (is_float(T)) {
     narrow_floats<T, kRows>(a);
   } else {
     narrow_blocks<T, kRows>(a);
@@ -248,7 +243,7 @@ constexpr NarrowFunction kNarrow[kTensorTypeCount][kMaxNarrowRows] = {
 #undef INLAY_NARROW_ROWS
 
 /// Codes, sums and scale of the (up to) 256 columns at `x`.
-void prepare_chunk(const float* x, uint32_t columns, ActivationChunk& chunk) {
+void prepare_chunk(const float* x, uint32_t columns, NarrowChunk& chunk) {
   constexpr int kVectors = kChunkColumns / 16;
   __m512 values[kVectors];
   __m512i magnitude = _mm512_setzero_si512();
@@ -287,10 +282,10 @@ void prepare_chunk(const float* x, uint32_t columns, ActivationChunk& chunk) {
     _mm512_store_si512(chunk.codes + 64 * step, _mm512_permutex2var_epi16(first, evens, second));
     _mm512_store_si512(chunk.codes + 64 * step + 32, _mm512_permutex2var_epi16(first, odds, second));
   }
-  for (int i = 0; i < kVectors; ++i) chunk.sums16[i] = static_cast<float>(sums[i]);
+  for (int i = 0; i < kVectors; ++i) chunk.sums16[i] = static_cast<float>(sums[i]) * chunk.scale;
   for (int i = 0; i < 8; ++i) {
-    chunk.sums32[i] = 0.0f;
-    chunk.sums32[8 + i] = chunk.sums16[2 * i] + chunk.sums16[2 * i + 1];
+    const float sum = static_cast<float>(sums[2 * i] + sums[2 * i + 1]) * chunk.scale;
+    chunk.sums32[i] = chunk.sums32[8 + i] = sum;
   }
 }
 
@@ -299,9 +294,8 @@ void prepare_chunk(const float* x, uint32_t columns, ActivationChunk& chunk) {
 void prepare_narrow_avx512(const float* x, size_t stride, uint32_t row_begin, uint32_t row_end,
                            uint32_t columns, void* prepared) {
   for (uint32_t row = row_begin; row < row_end; ++row) {
-    std::byte* to = static_cast<std::byte*>(prepared) + row * prepared_stride(columns);
-    ActivationChunk* chunk = reinterpret_cast<ActivationChunk*>(to);
-    for (uint32_t k = 0; k < columns; k += kChunkColumns, ++chunk) {
+    NarrowChunk* chunk = static_cast<NarrowChunk*>(prepared) + row;
+    for (uint32_t k = 0; k < columns; k += kChunkColumns, chunk += kMaxNarrowRows) {
       const uint32_t left = columns - k;
       prepare_chunk(x + row * stride + k, left < kChunkColumns ? left : kChunkColumns, *chunk);
     }

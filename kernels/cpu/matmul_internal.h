@@ -92,6 +92,7 @@ void multiply_fp8_avx512(const MatmulArguments& arguments);
 void prepare_narrow_avx512(const float* x, size_t stride, uint32_t row_begin, uint32_t row_end,
                            uint32_t columns, void* prepared);
 void narrow_avx512(const MatmulArguments& arguments);
+void narrow_integer_avx512(const MatmulArguments& arguments);  // types with has_integer_scales() alone
 void wide_avx512(const MatmulArguments& arguments);
 void prepare_wide_bfloat16(const float* x, size_t stride, uint32_t row_begin, uint32_t row_end,
                            uint32_t columns, void* prepared);
