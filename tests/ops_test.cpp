@@ -195,6 +195,10 @@ TEST_CASE("the gated delta rule") {
     const std::vector<float> query = random_floats(random, n, 0.2f),
                              value = random_floats(random, kDeltaTile);
     const double beta = 0.7f, decay = 0.9f;
+    double key_query = 0;
+    for (uint32_t k = 0; k < n; ++k) key_query += double{key[k]} * double{query[k]};
+    check([&](const Ops& ops) { return std::vector<float>{ops.dot(key.data(), query.data(), n)}; },
+          std::vector<double>{key_query});
     std::vector<double> expected_state(state.size()), expected_out(kDeltaTile);
     for (uint32_t v = 0; v < kDeltaTile; ++v) {
       double read = 0;
@@ -210,14 +214,18 @@ TEST_CASE("the gated delta rule") {
       check(
           [&](const Ops& ops) {
             std::vector<float> from = state, to(state.size());
-            const DeltaToken token{query.data(), key.data(), value.data(), 0.7f, 0.9f, out.data()};
+            const DeltaToken token{query.data(), key.data(), value.data(),
+                                   0.7f,         0.9f,       static_cast<float>(key_query),
+                                   out.data()};
             ops.delta_step(from.data(), in_place ? from.data() : to.data(), n, token);
             return in_place ? from : to;
           },
           expected_state);
       check(
           [&](const Ops& ops) {
-            const DeltaToken token{query.data(), key.data(), value.data(), 0.7f, 0.9f, out.data()};
+            const DeltaToken token{query.data(), key.data(), value.data(),
+                                   0.7f,         0.9f,       static_cast<float>(key_query),
+                                   out.data()};
             ops.delta_step(state.data(), nullptr, n, token);
             return out;
           },
@@ -226,7 +234,7 @@ TEST_CASE("the gated delta rule") {
       check(
           [&](const Ops& ops) {
             std::vector<float> to(state.size());
-            const DeltaToken token{nullptr, key.data(), value.data(), 0.7f, 0.9f, nullptr};
+            const DeltaToken token{nullptr, key.data(), value.data(), 0.7f, 0.9f, 0.0f, nullptr};
             ops.delta_step(state.data(), to.data(), n, token);
             return to;
           },

@@ -136,6 +136,7 @@ void recur(const Context& context, uint32_t delta, const Segment& segment, uint3
                            layer.value + slot * shape.value_length() + column,
                            layer.beta[slot * shape.value_heads + head],
                            layer.decay[slot * shape.value_heads + head],
+                           0.0f,
                            nullptr};
     context.ops.delta_step(s, s, n, token);
   }
@@ -149,6 +150,7 @@ void recur(const Context& context, uint32_t delta, const Segment& segment, uint3
                            in.value + column,
                            in.beta[head],
                            in.decay[head],
+                           context.ops.dot(in.key + key_head * n, in.query + key_head * n, n),
                            context.scratch.mixed + size_t{row} * context.scratch.mixed_stride() + column};
     float* to = context.wide() ? s : i + 1 < row_end ? local : nullptr;
     context.ops.delta_step(from, to, n, token);

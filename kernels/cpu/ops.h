@@ -14,7 +14,8 @@ struct DeltaToken {
   const float* value;  // [16] of the tile
   float beta;
   float decay;
-  float* out;  // [16] of the tile; null with query
+  float key_query;  // their dot product
+  float* out;       // [16] of the tile; null with query
 };
 
 inline constexpr uint32_t kDeltaTile = 16;  // value columns that the recurrence works on at once
@@ -44,6 +45,8 @@ struct Ops {
                     uint32_t n, float* out);
   /// x *= scale / sqrt(sum(x^2) + epsilon)
   void (*l2_norm)(float* x, uint32_t n, float epsilon, float scale);
+  /// The sum of x * y; n a multiple of 16.
+  float (*dot)(const float* x, const float* y, uint32_t n);
   /// The gated delta rule (Gated Delta Networks, arXiv 2412.06464) for one tile [state_length][16] of a
   /// head's state: S = decay S; S += k (beta (v - S^T k))^T; out = S^T q. Reads `from`, writes `to` (may be
   /// the same; null: the updated state is not kept).

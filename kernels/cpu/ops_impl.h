@@ -131,22 +131,56 @@ void l2_norm(float* x, uint32_t n, float epsilon, float scale) {
   for (uint32_t i = 0; i < n; i += kLanes) store(x + i, load(x + i) * factor);
 }
 
-void delta_step(const float* from, float* to, uint32_t state_length, const DeltaToken& token) {
-  const Vector decay = splat(token.decay);
-  Vector read[4] = {};
-  for (uint32_t k = 0; k < state_length; k += 4) {
-    for (uint32_t j = 0; j < 4; ++j) read[j] += load(from + (k + j) * kLanes) * decay * token.key[k + j];
-  }
-  const Vector delta = (load(token.value) - ((read[0] + read[1]) + (read[2] + read[3]))) * token.beta;
-  Vector out[4] = {};
-  for (uint32_t k = 0; k < state_length; k += 4) {
-    for (uint32_t j = 0; j < 4; ++j) {
-      const Vector s = load(from + (k + j) * kLanes) * decay + delta * token.key[k + j];
-      if (to != nullptr) store(to + (k + j) * kLanes, s);
-      if (token.query != nullptr) out[j] += s * token.query[k + j];
+/// Sums over a tile's rows of S times key, and of S times query where it is wanted.
+template <bool kQuery>
+inline void read_tile(const float* from, uint32_t n, const float* key, const float* query, Vector* by_key,
+                      Vector* by_query) {
+  Vector k0{}, k1{}, k2{}, k3{}, q0{}, q1{}, q2{}, q3{};
+  for (uint32_t k = 0; k < n; k += 4, from += 4 * kLanes) {
+    // The tile behind this one is read next, most often.
+    for (uint32_t j = 0; j < 4; ++j) __builtin_prefetch(from + (n + j) * kLanes);
+    const Vector s0 = load(from), s1 = load(from + kLanes);
+    const Vector s2 = load(from + 2 * kLanes), s3 = load(from + 3 * kLanes);
+    k0 += s0 * key[k];
+    k1 += s1 * key[k + 1];
+    k2 += s2 * key[k + 2];
+    k3 += s3 * key[k + 3];
+    if constexpr (kQuery) {
+      q0 += s0 * query[k];
+      q1 += s1 * query[k + 1];
+      q2 += s2 * query[k + 2];
+      q3 += s3 * query[k + 3];
     }
   }
-  if (token.out != nullptr) store(token.out, (out[0] + out[1]) + (out[2] + out[3]));
+  *by_key = (k0 + k1) + (k2 + k3);
+  *by_query = (q0 + q1) + (q2 + q3);
+}
+
+/// The old state is read once for both sums: out = q S' = decay (q S) + (q k) delta.
+void delta_step(const float* from, float* to, uint32_t state_length, const DeltaToken& token) {
+  const float* const key = token.key;
+  Vector by_key;
+  Vector by_query;
+  if (token.query != nullptr) {
+    read_tile<true>(from, state_length, key, token.query, &by_key, &by_query);
+  } else {
+    read_tile<false>(from, state_length, key, nullptr, &by_key, &by_query);
+  }
+  const Vector decay = splat(token.decay);
+  const Vector delta = (load(token.value) - by_key * decay) * token.beta;
+  if (token.out != nullptr) store(token.out, by_query * decay + delta * token.key_query);
+  if (to == nullptr) return;
+  for (uint32_t k = 0; k < state_length; k += 4, from += 4 * kLanes, to += 4 * kLanes) {
+    for (uint32_t j = 0; j < 4; ++j) {
+      store(to + j * kLanes, load(from + j * kLanes) * decay + delta * key[k + j]);
+    }
+  }
+}
+
+float dot(const float* x, const float* y, uint32_t n) {
+  Vector sum{};
+  for (uint32_t i = 0; i < n; i += kLanes) sum += load(x + i) * load(y + i);
+  return sum_lanes(sum);
 }
 
 void rope(float* x, const float* cosine, const float* sine, uint32_t length) {
@@ -406,8 +440,22 @@ int32_t argmax(const float* logits, uint32_t n, float* probability) {
 }
 
 constexpr Ops make_ops(const char* name) {
-  return {name, rms_norm, add,     silu_multiply,    sigmoid_multiply, conv_silu,         l2_norm, delta_step,
-          rope, kv_store, kv_load, attention_scores, attention_values, attention_combine, argmax};
+  return {name,
+          rms_norm,
+          add,
+          silu_multiply,
+          sigmoid_multiply,
+          conv_silu,
+          l2_norm,
+          dot,
+          delta_step,
+          rope,
+          kv_store,
+          kv_load,
+          attention_scores,
+          attention_values,
+          attention_combine,
+          argmax};
 }
 
 }  // namespace

@@ -47,7 +47,7 @@ bool ThreadPool::take_and_run(uint32_t epoch, uint32_t worker) {
     if (static_cast<uint32_t>(tickets >> 32) != epoch || static_cast<uint32_t>(tickets) == 0) return false;
     if (tickets_.compare_exchange_weak(tickets, tickets - 1, std::memory_order_acq_rel)) break;
   }
-  fn_(context_, static_cast<uint32_t>(tickets) - 1, worker);
+  fn_(context_, tasks_ - static_cast<uint32_t>(tickets), worker);
   done_.fetch_add(1, std::memory_order_release);
   return true;
 }
@@ -59,6 +59,7 @@ void ThreadPool::run_erased(uint32_t tasks, TaskFn fn, void* context) {
   }
   fn_ = fn;
   context_ = context;
+  tasks_ = tasks;
   done_.store(0, std::memory_order_relaxed);
   const uint32_t epoch = epoch_.load(std::memory_order_relaxed) + 1;
   tickets_.store(static_cast<uint64_t>(epoch) << 32 | tasks, std::memory_order_release);

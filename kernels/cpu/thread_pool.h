@@ -9,7 +9,7 @@
 
 namespace inlay::cpu {
 
-/// Threads that share out the tasks of one loop at a time. Which thread runs a task never changes a result.
+/// Threads that share out the tasks of one loop at a time, from the first task on. Which thread runs a task never changes a result.
 ///
 /// Several host threads may call run() at once: one gets the helpers, the others run their tasks alone, so
 /// nobody waits for anybody else's work.
@@ -44,6 +44,7 @@ class ThreadPool {
   // The job at hand. Written before its tickets are published, read only by who holds one of them.
   TaskFn fn_ = nullptr;
   void* context_ = nullptr;
+  uint32_t tasks_ = 0;
   alignas(64) std::atomic<uint64_t> tickets_{0};  // epoch << 32 | tasks not yet taken
   alignas(64) std::atomic<uint32_t> done_{0};
   alignas(64) std::atomic<uint32_t> epoch_{0};  // what helpers sleep on
