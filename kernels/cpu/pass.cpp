@@ -12,8 +12,8 @@
 namespace inlay::cpu {
 namespace {
 
-// Bytes of weights that one task of a narrow product reads: some microseconds.
-constexpr uint64_t kNarrowTaskBytes = 96u << 10;
+// Bytes of weights that a narrow product is dealt out by: two or three microseconds.
+constexpr uint32_t kNarrowUnitBytes = 64u << 10;
 
 struct Product {
   const WeightMatrix* weights;
@@ -27,12 +27,34 @@ struct ProductRows {
   bool wide;
 };
 
-uint32_t task_rows(const WeightMatrix& weights, bool wide) {
+/// Rows of W that are not divided between tasks.
+uint32_t unit_rows(const WeightMatrix& weights, bool wide) {
   if (wide) return kWideOutputGranule;
-  const uint64_t rows = kNarrowTaskBytes / std::max<uint64_t>(row_bytes(weights.type, weights.columns), 1);
+  const uint64_t rows = kNarrowUnitBytes / std::max<uint64_t>(row_bytes(weights.type, weights.columns), 1);
   return static_cast<uint32_t>(
       std::clamp<uint64_t>(rows / kOutputGranule * kOutputGranule, kOutputGranule, 1024));
 }
+
+/// How units are dealt to tasks. A wide task is one unit. Of a narrow product each thread first takes one run
+/// of units, for memory is fastest read straight on; the last part goes unit by unit, so that threads which
+/// were quicker than others have something to do.
+struct Deal {
+  uint32_t runs;
+  uint32_t run_units;
+  uint32_t units;
+
+  Deal(uint32_t count, uint32_t threads, bool wide)
+      : runs(wide || threads == 1 ? 0 : threads),
+        run_units(wide ? 0 : count * 3 / 4 / threads),
+        units(count) {
+    if (run_units < 2) runs = run_units = 0;
+  }
+  uint32_t tasks() const { return runs + (units - runs * run_units); }
+  uint32_t begin(uint32_t task) const {
+    return task < runs ? task * run_units : runs * run_units + (task - runs);
+  }
+  uint32_t end(uint32_t task) const { return task < runs ? (task + 1) * run_units : begin(task) + 1; }
+};
 
 /// Matrix products that share one input: the slice's share of all their output rows.
 template <size_t kCount>
@@ -41,31 +63,35 @@ void run_products(const Context& context, const Slice& slice, const std::array<P
   CpuScratch& scratch = context.scratch;
   uint32_t begins[kCount + 1] = {};
   for (size_t i = 0; i < kCount; ++i) {
-    const uint32_t step = task_rows(*products[i].weights, rows.wide);
+    const uint32_t step = unit_rows(*products[i].weights, rows.wide);
     begins[i + 1] = begins[i] + (products[i].weights->rows + step - 1) / step;
   }
-  const uint32_t first_task = Context::begin_of(slice, begins[kCount]);
-  const uint32_t last_task = Context::end_of(slice, begins[kCount]);
-  auto work = [&](uint32_t index, uint32_t worker) {
-    const uint32_t task = first_task + index;
-    size_t i = 0;
-    while (task >= begins[i + 1]) ++i;
-    const WeightMatrix& weights = *products[i].weights;
-    const uint32_t step = task_rows(weights, rows.wide);
-    const uint32_t begin = (task - begins[i]) * step;
-    const MatmulArguments arguments{weights,
-                                    begin,
-                                    std::min(begin + step, weights.rows),
-                                    x,
-                                    x_stride,
-                                    scratch.prepared,
-                                    rows.count,
-                                    products[i].out + rows.first * out_stride,
-                                    out_stride,
-                                    scratch.panels + worker * scratch.panel_bytes};
-    rows.wide ? context.matmul.wide(arguments) : context.matmul.narrow(arguments);
+  const uint32_t first_unit = Context::begin_of(slice, begins[kCount]);
+  const uint32_t last_unit = Context::end_of(slice, begins[kCount]);
+  const Deal deal(last_unit - first_unit, context.pool.threads(), rows.wide);
+  auto work = [&](uint32_t task, uint32_t worker) {
+    uint32_t unit = first_unit + deal.begin(task);
+    const uint32_t end = first_unit + deal.end(task);
+    for (size_t i = 0; unit < end; ++i) {
+      if (unit >= begins[i + 1]) continue;
+      const WeightMatrix& weights = *products[i].weights;
+      const uint32_t step = unit_rows(weights, rows.wide);
+      const uint32_t stop = std::min(end, begins[i + 1]);
+      const MatmulArguments arguments{weights,
+                                      (unit - begins[i]) * step,
+                                      std::min((stop - begins[i]) * step, weights.rows),
+                                      x,
+                                      x_stride,
+                                      scratch.prepared,
+                                      rows.count,
+                                      products[i].out + rows.first * out_stride,
+                                      out_stride,
+                                      scratch.panels + worker * scratch.panel_bytes};
+      rows.wide ? context.matmul.wide(arguments) : context.matmul.narrow(arguments);
+      unit = stop;
+    }
   };
-  context.pool.run(last_task - first_task, work);
+  context.pool.run(deal.tasks(), work);
 }
 
 const LayerWeights& layer_of(const Context& context, const Slice& slice) {
