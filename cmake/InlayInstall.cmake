@@ -47,4 +47,7 @@ file(RELATIVE_PATH INLAY_PC_PREFIX
 string(REGEX REPLACE "/$" "" INLAY_PC_PREFIX "${INLAY_PC_PREFIX}")
 configure_file(cmake/inlay.pc.in inlay.pc @ONLY)
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/inlay.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+# pkg-config prefers this one where PKG_CONFIG_PATH names the build folder: bindings and examples use the library
+# as it was built there. The rpath spares them LD_LIBRARY_PATH.
+configure_file(cmake/inlay-uninstalled.pc.in inlay-uninstalled.pc @ONLY)
 install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}")
