@@ -17,6 +17,7 @@ bindgen "$header" --allowlist-function 'inlay_.*' --allowlist-type 'inlay_.*' --
   sh bindings/layout.sh rust "$header"
   echo '}'
 } >"$work/layout_list.rs"
+sh bindings/layout.sh go "$header" >"$work/list.go"
 sh bindings/layout.sh text "$header" >"$work/layout.txt"
 
 place() {
@@ -29,4 +30,5 @@ place() {
 check=${1:-}
 place bindings.rs bindings/rust/inlay-sys/src/bindings.rs
 place layout_list.rs bindings/rust/inlay-sys/tests/layout/list.rs
+place list.go bindings/go/internal/layout/list.go
 place layout.txt bindings/layout.txt

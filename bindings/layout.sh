@@ -3,7 +3,7 @@
 #
 #   layout.sh text HEADER CC    sizes, offsets and enumerators as C has them, one a line
 #   layout.sh rust HEADER CC    a Rust macro call for each struct and enumerator, for the layout test there
-#   layout.sh structs HEADER CC a line for each struct: its name and the names of its fields
+#   layout.sh go HEADER CC      a Go file that lists them, for the layout test there
 set -eu
 kind=$1
 header=$2
@@ -40,7 +40,14 @@ parse() {
 }
 
 case $kind in
-  structs) parse | sed -n 's/^struct //p' ;;
+  go)
+    printf 'package layout\n\n// Generated from inlay.h by generate.sh: do not edit.\n\n// #include <inlay/inlay.h>\nimport "C"\n\n'
+    printf 'var items = []item{\n'
+    parse | awk '
+      $1 == "struct" { printf "\t{\"%s\", C.%s{}},\n", $2, $2 }
+      $1 == "enum" { for (i = 3; i <= NF; i++) printf "\t{\"%s\", int(C.%s)},\n", $i, $i }'
+    printf '}\n'
+    ;;
   rust)
     parse | awk '
       $1 == "struct" { printf "    structure!(text, %s", $2; for (i = 3; i <= NF; i++) printf ", %s", $i == "type" ? "type_" : $i; print ");" }

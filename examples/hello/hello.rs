@@ -7,18 +7,13 @@
 //   cargo run --example hello MODEL.gguf
 
 fn main() -> inlay::Result<()> {
-    let path = std::env::args()
-        .nth(1)
-        .unwrap_or("examples/model/tavern.gguf".into());
+    let path = std::env::args().nth(1).unwrap_or("examples/model/tavern.gguf".into());
     let prompt = std::env::args().nth(2).unwrap_or("Once upon a time".into());
 
     let runtime = inlay::Runtime::new()?;
     let model = inlay::Model::open(&runtime, path)?;
     let session = inlay::Session::new(&model)?;
-    let options = inlay::GeneratorOptions {
-        max_tokens: 200,
-        ..Default::default()
-    };
+    let options = inlay::GeneratorOptions { max_tokens: 200, ..Default::default() };
     let mut generator = inlay::Generator::with(session, options)?;
 
     generator.prompt(&prompt)?;

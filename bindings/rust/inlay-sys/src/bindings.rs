@@ -146,10 +146,7 @@ pub struct inlay_io {
     pub struct_size: u32,
     pub user_data: *mut ::std::os::raw::c_void,
     pub size: ::std::option::Option<
-        unsafe extern "C" fn(
-            user_data: *mut ::std::os::raw::c_void,
-            out_bytes: *mut u64,
-        ) -> inlay_status,
+        unsafe extern "C" fn(user_data: *mut ::std::os::raw::c_void, out_bytes: *mut u64) -> inlay_status,
     >,
     pub read_at: ::std::option::Option<
         unsafe extern "C" fn(
@@ -212,10 +209,7 @@ pub struct inlay_model_info {
     pub kv_type: i32,
 }
 extern "C" {
-    pub fn inlay_file_get_info(
-        file: *const inlay_file,
-        out_info: *mut inlay_model_info,
-    ) -> inlay_status;
+    pub fn inlay_file_get_info(file: *const inlay_file, out_info: *mut inlay_model_info) -> inlay_status;
 }
 #[repr(C)]
 pub struct inlay_tensor_info {
@@ -290,10 +284,7 @@ extern "C" {
     pub fn inlay_model_destroy(model: *mut inlay_model);
 }
 extern "C" {
-    pub fn inlay_model_get_info(
-        model: *const inlay_model,
-        out_info: *mut inlay_model_info,
-    ) -> inlay_status;
+    pub fn inlay_model_get_info(model: *const inlay_model, out_info: *mut inlay_model_info) -> inlay_status;
 }
 extern "C" {
     pub fn inlay_model_plan(

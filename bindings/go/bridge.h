@@ -1,0 +1,25 @@
+/* What Go can't say in C: parameter structs that point to other structs, and callbacks. A handle is a
+ * runtime/cgo.Handle, so no Go pointer is kept here. Every function fills the header's struct from plain
+ * arguments, on its own stack, and makes the call of the same name. */
+#ifndef INLAY_GO_BRIDGE_H
+#define INLAY_GO_BRIDGE_H
+
+#include <inlay/inlay.h>
+
+
+inlay_status bridge_runtime_create(int32_t device, uint32_t device_index, uint32_t threads,
+                                   uint64_t memory_limit, const char *instruction_set, uint32_t low_priority,
+                                   uintptr_t log, inlay_runtime **out_runtime);
+inlay_status bridge_file_open(inlay_runtime *runtime, const char *path, uintptr_t io, inlay_file **out_file);
+inlay_status bridge_file_verify(inlay_file *file, uintptr_t progress);
+inlay_status bridge_model_create(inlay_file *file, uint32_t read_ahead, uintptr_t progress,
+                                 inlay_model **out_model);
+inlay_status bridge_generator_create(inlay_session *session, const inlay_sampler_params *sampler,
+                                     const inlay_logit_bias *biases, size_t bias_count,
+                                     const inlay_generator_params *params, uintptr_t drafter,
+                                     inlay_generator **out_generator);
+inlay_status bridge_sampler_create(inlay_model *model, const inlay_sampler_params *params,
+                                   const inlay_logit_bias *biases, size_t bias_count,
+                                   inlay_sampler **out_sampler);
+
+#endif

@@ -1,0 +1,72 @@
+package inlay
+
+import (
+	"context"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"sort"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+type nothing struct{}
+
+func (nothing) Propose([]Token, int) ([]Token, error) { return []Token{1}, nil }
+
+func openGenerateClose(t *testing.T) {
+	of, err := NewRuntime(RuntimeOptions{Threads: 1, Log: func(LogLevel, string) {}})
+	need(t, err)
+	model, err := OpenModel(of, Path(modelPath), ModelOptions{})
+	need(t, err)
+	session, err := NewSession(model, SessionOptions{ContextLength: 64})
+	need(t, err)
+	generator, err := NewGenerator(session, GeneratorOptions{MaxTokens: 3, Drafter: nothing{}})
+	need(t, err)
+	need(t, generator.Prompt("Good evening"))
+	_, err = generator.Answer(context.Background())
+	need(t, err)
+	if _, err := OpenModel(of, Path("/nowhere"), ModelOptions{}); err == nil {
+		t.Fatal("opened")
+	}
+	for _, it := range []interface{ Close() error }{generator, session, model, of} {
+		need(t, it.Close())
+	}
+}
+
+// resident is the process's memory in bytes; 0 where the system does not say.
+func resident() int {
+	runtime.GC()
+	debug.FreeOSMemory()
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	pages, _ := strconv.Atoi(strings.Fields(string(text))[1])
+	return pages * 4096
+}
+
+func TestAThousandRoundsLeaveNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector keeps memory of its own")
+	}
+	// What leaks grows in every block of rounds; that the C library's heap settles does not.
+	var growths []int
+	before := 0
+	for block := 0; block < 10; block++ {
+		for i := 0; i < 100; i++ {
+			openGenerateClose(t)
+		}
+		now := resident()
+		if block > 0 {
+			growths = append(growths, now-before)
+		}
+		before = now
+	}
+	sort.Ints(growths)
+	t.Logf("bytes that a hundred rounds add, sorted: %v", growths)
+	if median := growths[len(growths)/2]; median > 64<<10 {
+		t.Fatalf("a hundred rounds leave %d bytes", median)
+	}
+}

@@ -1,0 +1,5 @@
+//go:build race
+
+package inlay
+
+const raceEnabled = true

@@ -1,0 +1,224 @@
+package inlay
+
+// #include <stdlib.h>
+// #include "bridge.h"
+import "C"
+
+import (
+	"fmt"
+	"runtime/cgo"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+)
+
+// Device is where models compute.
+type Device int32
+
+// The devices of the header.
+const (
+	CPU  Device = C.INLAY_DEVICE_CPU
+	CUDA Device = C.INLAY_DEVICE_CUDA
+)
+
+// LogLevel is how much a line of the log matters.
+type LogLevel int
+
+// The levels of the header.
+const (
+	LogError   LogLevel = C.INLAY_LOG_ERROR
+	LogWarning LogLevel = C.INLAY_LOG_WARNING
+	LogInfo    LogLevel = C.INLAY_LOG_INFO
+)
+
+// RuntimeOptions say how a Runtime is made; zeros are the header's defaults.
+type RuntimeOptions struct {
+	Device      Device
+	DeviceIndex uint32
+	// Threads that compute, the caller's included; 0: one a usable core.
+	Threads uint32
+	// MemoryLimit is in host bytes, for the runtime and all made from it; 0: none.
+	MemoryLimit uint64
+	// InstructionSet is "scalar", "avx2", "avx512", "amx" or "neon" instead of the best there is.
+	InstructionSet string
+	LowPriority    bool
+	// Log takes each line; called at create, open and close, by any goroutine that does these.
+	Log func(level LogLevel, message string)
+}
+
+// Runtime is a device, its threads and its memory.
+type Runtime struct {
+	owned[C.inlay_runtime]
+	core *core
+}
+
+// core is what everything made from a runtime holds on to: the log may be called until the last of it is closed.
+type core struct {
+	references int32
+	handle     cgo.Handle
+	log        func(LogLevel, string)
+	mutex      sync.Mutex
+	lastError  string
+}
+
+func (c *core) retain() *core {
+	atomic.AddInt32(&c.references, 1)
+	return c
+}
+
+func (c *core) release() {
+	if atomic.AddInt32(&c.references, -1) == 0 {
+		c.handle.Delete()
+	}
+}
+
+// owned is a handle that any number of goroutines may use until it is closed.
+type owned[T any] struct {
+	mutex sync.RWMutex
+	ptr   *T
+}
+
+func (o *owned[T]) use(call func(*T) error) error {
+	o.mutex.RLock()
+	defer o.mutex.RUnlock()
+	if o.ptr == nil {
+		return errClosed
+	}
+	return call(o.ptr)
+}
+
+func (o *owned[T]) close(destroy func(*T), of *core) error {
+	o.mutex.Lock()
+	ptr := o.ptr
+	o.ptr = nil
+	o.mutex.Unlock()
+	if ptr != nil {
+		destroy(ptr)
+		of.release()
+	}
+	return nil
+}
+
+//export inlayGoLog
+func inlayGoLog(handle C.uintptr_t, level C.int, message *C.char) {
+	_ = guarded(func() error {
+		of := cgo.Handle(handle).Value().(*core)
+		text := C.GoString(message)
+		if LogLevel(level) == LogError {
+			of.mutex.Lock()
+			of.lastError = text
+			of.mutex.Unlock()
+		}
+		if of.log != nil {
+			of.log(LogLevel(level), text)
+		}
+		return nil
+	})
+}
+
+// NewRuntime makes a runtime: its threads are started here, once.
+func NewRuntime(options RuntimeOptions) (*Runtime, error) {
+	if major, minor, patch := Version(); major != C.INLAY_VERSION_MAJOR || minor < C.INLAY_VERSION_MINOR {
+		return nil, &Error{Status: ErrUnsupported, Message: fmt.Sprintf(
+			"libinlay is %d.%d.%d; this package needs %d.%d", major, minor, patch,
+			C.INLAY_VERSION_MAJOR, C.INLAY_VERSION_MINOR)}
+	}
+	set, err := cString(options.InstructionSet)
+	if err != nil {
+		return nil, err
+	}
+	defer C.free(unsafe.Pointer(set))
+	of := &core{references: 1, log: options.Log}
+	of.handle = cgo.NewHandle(of)
+	made := &Runtime{core: of}
+	var ptr *C.inlay_runtime
+	status := C.bridge_runtime_create(C.int32_t(options.Device), C.uint32_t(options.DeviceIndex),
+		C.uint32_t(options.Threads), C.uint64_t(options.MemoryLimit), set, cBool(options.LowPriority),
+		C.uintptr_t(of.handle), &ptr)
+	if status < 0 {
+		defer of.release()
+		return nil, &Error{Status: Status(status), Message: of.lastError}
+	}
+	made.ptr = ptr
+	return made, nil
+}
+
+// Close gives the runtime up; what was made from it keeps what it needs.
+func (r *Runtime) Close() error {
+	return r.close(func(ptr *C.inlay_runtime) { C.inlay_runtime_destroy(ptr) }, r.core)
+}
+
+// failRuntime is for calls whose words are left with the runtime.
+func failRuntime(runtime *C.inlay_runtime, status C.inlay_status) error {
+	return fail(status, func(buffer *C.char, capacity C.size_t) C.size_t {
+		return C.inlay_runtime_message(runtime, buffer, capacity)
+	})
+}
+
+// MemoryUse is host memory of a runtime and everything made from it, in bytes.
+type MemoryUse struct{ Now, HighWater uint64 }
+
+// Memory says what is held; with reset the high water starts again from now.
+func (r *Runtime) Memory(reset bool) (use MemoryUse, err error) {
+	err = r.use(func(ptr *C.inlay_runtime) error {
+		out := C.inlay_memory_use{struct_size: C.sizeof_inlay_memory_use}
+		status := C.inlay_runtime_memory(ptr, C.int32_t(cBool(reset)), &out)
+		use = MemoryUse{uint64(out.now), uint64(out.high_water)}
+		return fail(status, nil)
+	})
+	return use, err
+}
+
+// RuntimeInfo is what a runtime computes with.
+type RuntimeInfo struct {
+	Device         Device
+	DeviceIndex    uint32
+	Threads        uint32
+	InstructionSet string
+	DeviceName     string
+}
+
+// Info says what the runtime computes with.
+func (r *Runtime) Info() (info RuntimeInfo, err error) {
+	err = r.use(func(ptr *C.inlay_runtime) error {
+		out := C.inlay_runtime_info{struct_size: C.sizeof_inlay_runtime_info}
+		if err := fail(C.inlay_runtime_get_info(ptr, &out), nil); err != nil {
+			return err
+		}
+		info = RuntimeInfo{Device(out.device), uint32(out.device_index), uint32(out.threads),
+			C.GoString(out.instruction_set), C.GoString(out.device_name)}
+		return nil
+	})
+	return info, err
+}
+
+// MeasureBandwidth measures a plain streaming read of the memory that weights lie in, in bytes a second.
+func (r *Runtime) MeasureBandwidth() (bytes float64, err error) {
+	err = r.use(func(ptr *C.inlay_runtime) error {
+		var out C.double
+		status := C.inlay_runtime_measure_bandwidth(ptr, &out)
+		bytes = float64(out)
+		return failRuntime(ptr, status)
+	})
+	return bytes, err
+}
+
+// Pack makes a package of a model in any form; an empty quantisation leaves every tensor as it is.
+func (r *Runtime) Pack(input, output, quantisation string) error {
+	var words [3]*C.char
+	for i, text := range []string{input, output, quantisation} {
+		word, err := cString(text)
+		if err != nil {
+			return err
+		}
+		defer C.free(unsafe.Pointer(word))
+		words[i] = word
+	}
+	return r.use(func(ptr *C.inlay_runtime) error {
+		params := (*C.inlay_pack_params)(C.calloc(1, C.sizeof_inlay_pack_params))
+		defer C.free(unsafe.Pointer(params))
+		params.struct_size = C.sizeof_inlay_pack_params
+		params.quantisation = words[2]
+		return failRuntime(ptr, C.inlay_pack(ptr, words[0], words[1], params))
+	})
+}
