@@ -148,6 +148,8 @@ class Device {
                                         inlay_progress_fn progress, void* progress_user_data) = 0;
   virtual DeviceState* create_state(const DeviceWeights& weights, const SessionShape& session,
                                     std::byte* host) = 0;
+  /// A block that a scratch of the same weights and shape already lives in gives that one, which is then to
+  /// be released once for every create.
   virtual DeviceScratch* create_scratch(const DeviceWeights& weights, const SessionShape& session,
                                         std::byte* host) = 0;
   virtual void release(DeviceWeights* weights) = 0;

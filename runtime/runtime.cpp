@@ -58,7 +58,10 @@ Runtime::Runtime(const inlay_runtime_params& params)
 
 Runtime::~Runtime() {
 #ifdef INLAY_HAS_CUDA
-  if (params_.device == INLAY_DEVICE_CUDA) return cuda::destroy_device(device_);
+  if (params_.device == INLAY_DEVICE_CUDA) {
+    cuda::destroy_device(device_);
+    return;
+  }
 #endif
   cpu::destroy_device(device_);
 }

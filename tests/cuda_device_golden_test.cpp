@@ -15,8 +15,8 @@ namespace {
 
 using test::CudaDeviceHolder;
 using test::DeviceModel;
+using test::DeviceTimeline;
 using test::nmse;
-using test::Timeline;
 
 struct Golden {
   std::string quantisation;
@@ -32,7 +32,7 @@ constexpr SessionShape kSession{1024, 64, KvType::kF16, true};
   CudaDeviceHolder holder;        \
   if (holder.device == nullptr) INLAY_SKIP("no CUDA device")
 
-std::vector<float> steps(Timeline& timeline, std::span<const int32_t> tokens) {
+std::vector<float> steps(DeviceTimeline& timeline, std::span<const int32_t> tokens) {
   std::vector<float> all;
   for (const int32_t token : tokens) {
     const auto logits = timeline.step(token);
@@ -67,7 +67,7 @@ TEST_CASE("cuda: logits of both paths and of the MTP head are as good as llama.c
     const uint32_t vocabulary = model.shape().vocabulary;
     CAPTURE(golden.quantisation);
 
-    Timeline narrow(model, kSession);
+    DeviceTimeline narrow(model, kSession);
     std::vector<float> out, drafts;
     for (size_t i = 0; i < tokens.size(); ++i) {
       const auto row = narrow.step(tokens[i]);
@@ -84,7 +84,7 @@ TEST_CASE("cuda: logits of both paths and of the MTP head are as good as llama.c
     CHECK(nmse(drafts, mtp) <= 4 * golden.llama_cpp_nmse);
 
     // The wide path gives its last row's logits, so a prompt of every length in turn.
-    Timeline wide(model, kSession);
+    DeviceTimeline wide(model, kSession);
     std::vector<float> prompt, expected;
     for (const size_t count : {1, 2, 3, 5, 16, 17, 31, 63, 64}) {
       wide.reset();
@@ -116,7 +116,7 @@ TEST_CASE("cuda: a row's bits are the same at every width and place, and over pa
       SessionShape session = kSession;
       session.kv_type = kv;
       session.prefill_chunk = 512;
-      Timeline one(model, session), other(model, session);
+      DeviceTimeline one(model, session), other(model, session);
       for (const uint32_t depth : {1u, 250u, 507u}) {
         const auto prompt = text(depth, depth, vocabulary), tail = text(16, depth + 1, vocabulary);
         one.reset();
@@ -158,7 +158,7 @@ TEST_CASE(
   session.prefill_chunk = 128;
   const auto prompt = text(100, 1, vocabulary), tail = text(24, 2, vocabulary),
              noise = text(24, 3, vocabulary);
-  Timeline first(model, session), second(model, session), third(model, session);
+  DeviceTimeline first(model, session), second(model, session), third(model, session);
   (void)first.prefill(prompt);
   const auto expected = steps(first, tail);
 
@@ -192,7 +192,7 @@ TEST_CASE("cuda: a prompt after an answer does not see how the answer was cut in
              next = text(33, 10, vocabulary);
   std::vector<float> expected;
   for (const uint32_t width : {1u, 2u, 3u, 5u, 8u}) {
-    Timeline timeline(model, kSession);
+    DeviceTimeline timeline(model, kSession);
     (void)timeline.prefill(prompt);
     for (uint32_t at = 0; at < answer.size(); at += width) {
       const auto rows = std::min<uint32_t>(width, static_cast<uint32_t>(answer.size()) - at);
@@ -211,7 +211,7 @@ TEST_CASE("cuda: segments of several timelines in one pass give the bits that ea
   INLAY_SHARED_DATA(path, "golden/gguf/micro-q5_k_m.gguf");
   DeviceModel model(*holder.device, path);
   const uint32_t vocabulary = model.shape().vocabulary;
-  Timeline a(model, kSession), b(model, kSession);
+  DeviceTimeline a(model, kSession), b(model, kSession);
   const auto prompt_a = text(40, 5, vocabulary), prompt_b = text(64, 6, vocabulary),
              tail = text(5, 7, vocabulary);
   (void)a.prefill(prompt_a);

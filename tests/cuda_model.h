@@ -13,24 +13,9 @@
 #include "runtime/gguf_model.h"
 #include "runtime/layout.h"
 #include "runtime/model_reader.h"
+#include "tests/cuda_host.h"
 
 namespace inlay::test {
-
-/// A block aligned to a cache line, of exactly the planned size.
-class HostBlock {
- public:
-  explicit HostBlock(uint64_t bytes)
-      : bytes_(bytes),
-        data_(static_cast<std::byte*>(std::pmr::new_delete_resource()->allocate(bytes, kCacheLine))) {}
-  ~HostBlock() { std::pmr::new_delete_resource()->deallocate(data_, bytes_, kCacheLine); }
-  HostBlock(const HostBlock&) = delete;
-  HostBlock& operator=(const HostBlock&) = delete;
-  std::byte* data() const { return data_; }
-
- private:
-  uint64_t bytes_;
-  std::byte* data_;
-};
 
 /// A device that is given back; empty where this machine has none.
 struct CudaDeviceHolder {
@@ -84,21 +69,21 @@ class DeviceModel {
 };
 
 /// One timeline and a scratch of its own, with the bookkeeping that the runtime's session does.
-class Timeline {
+class DeviceTimeline {
  public:
-  Timeline(DeviceModel& model, const SessionShape& session) : model_(model), session_(session) {
+  DeviceTimeline(DeviceModel& model, const SessionShape& session) : model_(model), session_(session) {
     Device& device = model.device();
     state_block_.emplace(device.plan_state(model.shape(), session).host);
     scratch_block_.emplace(device.plan_scratch(model.weights(), session).host);
     state_ = device.create_state(model.on_device(), session, state_block_->data());
     scratch_ = device.create_scratch(model.on_device(), session, scratch_block_->data());
   }
-  ~Timeline() {
+  ~DeviceTimeline() {
     model_.device().release(scratch_);
     model_.device().release(state_);
   }
-  Timeline(const Timeline&) = delete;
-  Timeline& operator=(const Timeline&) = delete;
+  DeviceTimeline(const DeviceTimeline&) = delete;
+  DeviceTimeline& operator=(const DeviceTimeline&) = delete;
 
   /// Runs a narrow pass; keep() says how many of its rows stay. Logits of every row.
   std::span<const float> verify(std::span<const int32_t> tokens, bool sliced = false) {
@@ -148,7 +133,7 @@ class Timeline {
     position_ = 0;
     hidden_row_ = 0;
   }
-  void copy_from(const Timeline& from) {
+  void copy_from(const DeviceTimeline& from) {
     check(model_.device().copy(*from.state_, *state_, from.position_));
     position_ = from.position_;
     hidden_row_ = from.hidden_row_;

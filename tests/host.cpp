@@ -105,6 +105,9 @@ Handle<inlay_runtime> make_runtime(const RuntimeWish& wish) {
   params.threads = wish.threads;
   params.instruction_set = wish.instruction_set;
   params.memory_limit = wish.memory_limit;
+  params.device = wish.device;
+  params.cuda_stream = wish.cuda_stream;
+  params.low_priority = wish.low_priority ? 1 : 0;
   inlay_runtime* runtime = nullptr;
   require(inlay_runtime_create(&params, &runtime), "runtime", "");
   return Handle<inlay_runtime>(runtime);

@@ -75,6 +75,9 @@ struct RuntimeWish {
   const char* instruction_set = nullptr;
   CountingAllocator* allocator = nullptr;
   uint64_t memory_limit = 0;
+  int32_t device = INLAY_DEVICE_CPU;
+  void* cuda_stream = nullptr;
+  bool low_priority = false;
 };
 Handle<inlay_runtime> make_runtime(const RuntimeWish& wish = {});
 uint64_t memory_of(inlay_runtime* runtime);

@@ -62,8 +62,8 @@ double nmse(std::span<const float> output, std::span<const float> reference);
 
 }  // namespace inlay::test
 
-/// Leaves the test case as skipped. Tests that may say this stand in files named *_golden_test.cpp, so that
-/// ctest shows the file's tests as skipped without hiding others.
+/// Leaves the test case as skipped. Tests that may say this stand in files named *_golden_test.cpp or
+/// cuda_*_test.cpp, so that ctest shows the file's tests as skipped without hiding others.
 #define INLAY_SKIP(reason)              \
   do {                                  \
     ::inlay::test::report_skip(reason); \

@@ -277,7 +277,11 @@ INLAY_API inlay_status inlay_file_get_tensor(const inlay_file *file, uint32_t in
                                              inlay_tensor_info *out_tensor);
 
 /* Every byte that a model and one session of it will take, known before either is made (each kind in the
- * memory that it lives in). What create then takes is exactly this. */
+ * memory that it lives in). What create then takes is exactly this. A CUDA driver takes memory of its own
+ * beside it: its context and the kernels' code, once a process (docs/cuda.md has figures), and for a
+ * session's graphs at most INLAY_CUDA_GRAPH_BYTES, which it keeps for the next session. None of it grows
+ * while sessions work. */
+#define INLAY_CUDA_GRAPH_BYTES (16u << 20)
 typedef struct inlay_memory_plan {
   uint32_t struct_size;
   uint64_t weights_mapped; /* of the file, used where it lies: address space and page cache, not heap */

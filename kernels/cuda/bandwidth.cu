@@ -39,7 +39,7 @@ struct Measurement {
 
 double measure_read_bandwidth(int multiprocessors, cudaStream_t stream) {
   Measurement m;
-  m.memory = take_device_memory(kBytes, "bandwidth measurement");
+  m.memory = take_device_memory(kBytes, "the bandwidth's measurement");
   check(cudaEventCreate(&m.start), "cudaEventCreate");
   check(cudaEventCreate(&m.end), "cudaEventCreate");
   check(cudaMemsetAsync(m.memory, 0, kBytes, stream), "cudaMemsetAsync");

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cstring>
+#include <mutex>
 #include <new>
 #include <string>
 
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/bandwidth.h"
 #include "kernels/cuda/cuda_error.h"
+#include "kernels/cuda/graphs.h"
 #include "kernels/cuda/pass.h"
 #include "kernels/cuda/scratch.h"
 #include "kernels/cuda/state.h"
@@ -73,9 +75,9 @@ class CudaDevice final : public Device {
     std::snprintf(name_, sizeof(name_), "%s", properties.name);
     std::snprintf(architecture_, sizeof(architecture_), "sm_%d%d", properties.major, properties.minor);
     pass_.attention_blocks = static_cast<uint32_t>(properties.multiProcessorCount) * 2;
+    pass_.clusters = properties.major >= 9;
     pass_.gemm = make_gemm_device(device_);
     check(prepare_matvec(&pass_.matvec), "prepare_matvec");
-    programmatic_ = pass_.matvec.programmatic;
     stream_ = static_cast<cudaStream_t>(params.stream);
     if (stream_ == nullptr) {
       int lowest = 0, highest = 0;
@@ -139,7 +141,7 @@ class CudaDevice final : public Device {
     result->model = weights;
     result->model.layers = layout.take<LayerWeights>(weights.shape.layers);
     result->bytes = plan.device;
-    result->memory = take_device_memory(plan.device, "weights");
+    result->memory = take_device_memory(plan.device, "the weights");
     try {
       Layout device(result->memory, plan.device);
       lay_out_weights(weights, device, result);
@@ -159,7 +161,7 @@ class CudaDevice final : public Device {
     const DeviceBytes plan = plan_state(shape, session);
     auto* state = new (host) CudaState;
     state->bytes = plan.device;
-    state->memory = take_device_memory(plan.device, "session's state");
+    state->memory = take_device_memory(plan.device, "a session's state");
     try {
       Layout device(state->memory, plan.device);
       lay_out_state(shape, session, device, *state);
@@ -177,22 +179,33 @@ class CudaDevice final : public Device {
     const CurrentDevice current(device_);
     check(current.error(), "cudaSetDevice");
     const auto& model = static_cast<const CudaWeights&>(weights);
+    const std::lock_guard lock(scratches_mutex_);
+    if (CudaScratch* shared = find_scratch(host); shared != nullptr) {
+      if (shared->weights != &model || !(shared->session == session)) {
+        throw Error(INLAY_ERROR_INVALID_ARGUMENT,
+                    "scratch_arena is that of a session of another model or with other parameters");
+      }
+      ++shared->users;
+      return shared;
+    }
     const DeviceBytes plan = plan_scratch(model.model, session);
     auto* scratch = new (host) CudaScratch;
     scratch->weights = &model;
     scratch->bytes = plan.device;
     try {
-      scratch->memory = take_device_memory(plan.device, "scratch");
+      scratch->memory = take_device_memory(plan.device, "a session's scratch");
       Layout device(scratch->memory, plan.device);
       lay_out_scratch(model.model, session, device, *scratch);
       place_pinned(*scratch, host);
       check(cudaMemsetAsync(scratch->memory, 0, plan.device, stream_), "cudaMemsetAsync");
       check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
-      make_graphs(*scratch);
+      make_graphs(pass_, *scratch);
     } catch (...) {
       free_scratch(*scratch);
       throw;
     }
+    scratch->next = scratches_;
+    scratches_ = scratch;
     return scratch;
   }
 
@@ -216,6 +229,11 @@ class CudaDevice final : public Device {
     if (base == nullptr) return;
     const CurrentDevice current(device_);
     auto* scratch = static_cast<CudaScratch*>(base);
+    const std::lock_guard lock(scratches_mutex_);
+    if (--scratch->users > 0) return;
+    CudaScratch** link = &scratches_;
+    while (*link != scratch) link = &(*link)->next;
+    *link = scratch->next;
     (void)cudaStreamSynchronize(stream_);
     free_scratch(*scratch);
     scratch->~CudaScratch();
@@ -223,11 +241,13 @@ class CudaDevice final : public Device {
 
   inlay_status reset(DeviceState& base) override {
     const CurrentDevice current(device_);
+    if (current.error() != cudaSuccess) return to_status(current.error());
     return to_status(reset_state(static_cast<CudaState&>(base), stream_));
   }
 
   inlay_status copy(const DeviceState& from, DeviceState& to, uint64_t position) override {
     const CurrentDevice current(device_);
+    if (current.error() != cudaSuccess) return to_status(current.error());
     return to_status(
         copy_state(static_cast<const CudaState&>(from), static_cast<CudaState&>(to), position, stream_));
   }
@@ -256,7 +276,8 @@ class CudaDevice final : public Device {
   inlay_status run(DeviceScratch& base, const Pass& pass, uint32_t begin, uint32_t end) override {
     auto& scratch = static_cast<CudaScratch&>(base);
     const CurrentDevice current(device_);
-    if (current.error() != cudaSuccess || pass.rows == 0) return INLAY_ERROR_DEVICE;
+    if (current.error() != cudaSuccess) return to_status(current.error());
+    if (pass.rows == 0) return INLAY_ERROR_INVALID_ARGUMENT;
     Queue queue;
     queue.stream = stream_;
     const uint32_t count = slice_count(scratch, pass);
@@ -271,6 +292,7 @@ class CudaDevice final : public Device {
 
   inlay_status poll(DeviceScratch&) override {
     const CurrentDevice current(device_);
+    if (current.error() != cudaSuccess) return to_status(current.error());
     const cudaError_t error = cudaStreamQuery(stream_);
     return error == cudaErrorNotReady ? INLAY_PENDING : to_status(error);
   }
@@ -280,16 +302,13 @@ class CudaDevice final : public Device {
     const CurrentDevice current(device_);
     Queue queue;
     queue.stream = stream_;
-    const ModelShape& shape = scratch.shape();
-    if (pass.kind == PassKind::kWide) {
-      const Segment& segment = pass.segments[0];
-      const auto& state = static_cast<const CudaState&>(*segment.state);
-      launch_delta_net_finish(queue, state.view, scratch.delta, shape.delta_net_layers(),
-                              shape.conv_channels(), segment.position, segment.rows);
+    queue.note(current.error());
+    if (pass.kind == PassKind::kWide && queue.error == cudaSuccess) {
+      queue_wide_end(wide_context(scratch, pass, queue));
       scratch.undo_layers = 0;
     }
     queue.note(cudaStreamSynchronize(stream_));
-    if (queue.error != cudaSuccess) return INLAY_ERROR_DEVICE;
+    if (queue.error != cudaSuccess) return to_status(queue.error);
     if (pass.kind != PassKind::kDraft) {
       for (const Segment& segment : pass.segments) static_cast<CudaState*>(segment.state)->hidden_turn ^= 1;
     }
@@ -302,8 +321,8 @@ class CudaDevice final : public Device {
     auto& scratch = static_cast<CudaScratch&>(base);
     const CurrentDevice current(device_);
     // A narrow pass has only committed what was kept before it, and a draft only written beyond the end.
-    cudaError_t error = cudaSuccess;
-    if (pass.kind == PassKind::kWide && scratch.undo_layers > 0) {
+    cudaError_t error = current.error();
+    if (error == cudaSuccess && pass.kind == PassKind::kWide && scratch.undo_layers > 0) {
       const auto& state = static_cast<const CudaState&>(*pass.segments[0].state);
       const uint64_t layer = uint64_t{scratch.shape().value_length()} * scratch.shape().state_length;
       error = cudaMemcpyAsync(state.view.delta, scratch.delta.undo,
@@ -317,6 +336,7 @@ class CudaDevice final : public Device {
   inlay_status read_hidden(const DeviceState& base, uint32_t row, float* out) override {
     const auto& state = static_cast<const CudaState&>(base);
     const CurrentDevice current(device_);
+    if (current.error() != cudaSuccess) return to_status(current.error());
     const uint32_t n = state.shape.embedding;
     const cudaError_t error = cudaMemcpyAsync(out, state.hidden_rows(state.hidden_turn) + uint64_t{row} * n,
                                               n * sizeof(float), cudaMemcpyDeviceToHost, stream_);
@@ -325,6 +345,13 @@ class CudaDevice final : public Device {
   }
 
  private:
+  /// The scratch that lives in this block, if one does.
+  CudaScratch* find_scratch(const std::byte* host) const {
+    CudaScratch* scratch = scratches_;
+    while (scratch != nullptr && reinterpret_cast<const std::byte*>(scratch) != host) scratch = scratch->next;
+    return scratch;
+  }
+
   static uint64_t scratch_host_bytes(const ModelShape& shape, CudaScratch& scratch) {
     Layout pinned;
     lay_out_pinned(shape, pinned, scratch);
@@ -338,7 +365,7 @@ class CudaDevice final : public Device {
     const uint64_t bytes = align_page(counting.bytes());
     auto* base =
         reinterpret_cast<std::byte*>(align_page(reinterpret_cast<uintptr_t>(host + sizeof(CudaScratch))));
-    check(cudaHostRegister(base, bytes, cudaHostRegisterDefault), "cudaHostRegister");
+    check_pinned(cudaHostRegister(base, bytes, cudaHostRegisterDefault), "a session's scratch", bytes);
     scratch.registered = base;
     Layout placing(base, bytes);
     lay_out_pinned(scratch.shape(), placing, scratch);
@@ -346,68 +373,9 @@ class CudaDevice final : public Device {
   }
 
   static void free_scratch(CudaScratch& scratch) {
-    for (cudaGraphExec_t graph : scratch.narrow_graph) {
-      if (graph != nullptr) (void)cudaGraphExecDestroy(graph);
-    }
-    for (cudaGraphExec_t graph : scratch.draft_graph) {
-      if (graph != nullptr) (void)cudaGraphExecDestroy(graph);
-    }
-    if (scratch.chain_graph != nullptr) (void)cudaGraphExecDestroy(scratch.chain_graph);
+    free_graphs(scratch);
     if (scratch.registered != nullptr) (void)cudaHostUnregister(scratch.registered);
     if (scratch.memory != nullptr) (void)cudaFree(scratch.memory);
-  }
-
-  /// Records what `record` queues into a graph that can be launched at once.
-  template <typename Record>
-  cudaGraphExec_t capture(Record&& record) {
-    cudaStream_t stream = nullptr;
-    cudaGraph_t graph = nullptr;
-    cudaGraphExec_t result = nullptr;
-    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
-    cudaError_t error = cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
-    if (error == cudaSuccess) {
-      Queue queue;
-      queue.stream = stream;
-      record(queue);
-      const cudaError_t ended = cudaStreamEndCapture(stream, &graph);
-      error = queue.error != cudaSuccess ? queue.error : ended;
-    }
-    if (error == cudaSuccess) error = cudaGraphInstantiate(&result, graph, 0);
-    if (error == cudaSuccess) error = cudaGraphUpload(result, stream);
-    if (error == cudaSuccess) error = cudaStreamSynchronize(stream);
-    if (graph != nullptr) (void)cudaGraphDestroy(graph);
-    (void)cudaStreamDestroy(stream);
-    if (error != cudaSuccess && result != nullptr) (void)cudaGraphExecDestroy(result);
-    check(error, "recording a graph");
-    return result;
-  }
-
-  void make_graphs(CudaScratch& scratch) {
-    for (uint32_t rows = 1; rows <= kMaxWidth; ++rows) {
-      scratch.narrow_graph[rows - 1] = capture([&](Queue& queue) {
-        queue_params(scratch, queue);
-        for (uint32_t slice = 0; slice < narrow_slices(scratch.shape()); ++slice) {
-          queue_narrow_slice({pass_, scratch, queue, rows, 1, rows}, slice);
-          queue.programmatic = programmatic_;
-        }
-      });
-      if (!scratch.session.mtp) continue;
-      scratch.draft_graph[rows - 1] = capture([&](Queue& queue) {
-        queue_params(scratch, queue);
-        queue.programmatic = programmatic_;
-        queue_mtp({pass_, scratch, queue, rows, 1, rows}, true);
-      });
-    }
-    if (!scratch.session.mtp) return;
-    scratch.chain_graph = capture([&](Queue& queue) {
-      queue.programmatic = programmatic_;
-      queue_mtp({pass_, scratch, queue, 1, 1, 1}, true);
-    });
-  }
-
-  static void queue_params(CudaScratch& scratch, Queue& queue) {
-    queue.note(cudaMemcpyAsync(scratch.params, &scratch.pinned->params, sizeof(PassParams),
-                               cudaMemcpyHostToDevice, queue.stream));
   }
 
   /// Writes what changes from pass to pass; false for a pass that does not fit the scratch.
@@ -449,12 +417,23 @@ class CudaDevice final : public Device {
     for (uint32_t slice = begin; slice < end; ++slice) {
       const auto segments = static_cast<uint32_t>(pass.segments.size());
       queue_narrow_slice({pass_, scratch, queue, pass.rows, segments, most}, slice);
-      queue.programmatic = programmatic_;
+      queue.programmatic = pass_.matvec.programmatic;
     }
   }
 
-  void run_wide(CudaScratch& scratch, const Pass& pass, uint32_t begin, uint32_t end, Queue& queue) {
+  WideContext wide_context(CudaScratch& scratch, const Pass& pass, Queue& queue) {
     const Segment& segment = pass.segments[0];
+    return {pass_,
+            scratch,
+            static_cast<CudaState&>(*segment.state),
+            queue,
+            pass.rows,
+            segment.position,
+            segment.hidden_row,
+            pass.logits};
+  }
+
+  void run_wide(CudaScratch& scratch, const Pass& pass, uint32_t begin, uint32_t end, Queue& queue) {
     if (pass.rows > scratch.rows || pass.segments.size() != 1) return queue.note(cudaErrorInvalidValue);
     if (begin == 0) {
       scratch.undo_layers = 0;
@@ -462,17 +441,10 @@ class CudaDevice final : public Device {
       queue.note(cudaMemcpyAsync(scratch.tokens, scratch.host_tokens, pass.rows * sizeof(int32_t),
                                  cudaMemcpyHostToDevice, queue.stream));
     }
-    const WideContext context{pass_,
-                              scratch,
-                              static_cast<CudaState&>(*segment.state),
-                              queue,
-                              pass.rows,
-                              segment.position,
-                              segment.hidden_row,
-                              pass.logits};
+    const WideContext context = wide_context(scratch, pass, queue);
     for (uint32_t slice = begin; slice < end; ++slice) {
       queue_wide_slice(context, slice);
-      queue.programmatic = programmatic_;
+      queue.programmatic = pass_.matvec.programmatic;
     }
   }
 
@@ -505,9 +477,10 @@ class CudaDevice final : public Device {
   char name_[256] = {};
   char architecture_[16] = {};
   PassDevice pass_;
-  bool programmatic_ = false;
   cudaStream_t stream_ = nullptr;
   bool owns_stream_ = false;
+  std::mutex scratches_mutex_;
+  CudaScratch* scratches_ = nullptr;  // all that live
 };
 
 }  // namespace

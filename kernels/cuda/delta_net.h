@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cuda_fp16.h>
+
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/pass_params.h"
 
@@ -15,11 +17,15 @@ struct DeltaNetArguments {
   const float* beta = nullptr;   // [rows][stride]: before the sigmoid
   const float* alpha = nullptr;  // [rows][stride]
   uint32_t qkv_stride = 0;
-  uint32_t gate_stride = 0;        // of beta and alpha
+  uint32_t gate_stride = 0;        // of beta, alpha and gate
   const float* conv = nullptr;     // [4][conv channels]
   const float* dt_bias = nullptr;  // [value heads]
   const float* a = nullptr;        // [value heads]
   float* out = nullptr;            // [rows][value heads * 128]
+  // Narrow, on devices with clusters: the gated norm of the outputs, as the projection after it reads them.
+  const float* gate = nullptr;    // [rows][gate_stride]
+  const float* norm = nullptr;    // [128]
+  __half* activations = nullptr;  // null: `out` is written
   uint32_t key_heads = 0;
   uint32_t value_heads = 0;
   uint32_t layer = 0;  // among the DeltaNet layers
@@ -31,8 +37,7 @@ struct DeltaNetArguments {
 };
 
 /// Narrow: replays what is logged between the layer's committed position and each segment's, writes the state
-/// back, then runs the segment's rows from registers and logs them. The committed position itself is moved by
-/// the gated norm that follows. `rows` is the most that a segment has.
+/// back, then runs the segment's rows from registers and logs them.
 void launch_delta_net(Queue& queue, const DeltaNetArguments& arguments, uint32_t segments);
 
 /// What a wide pass's DeltaNet works in, beside DeltaNetArguments.
@@ -52,6 +57,6 @@ void launch_delta_net_wide(Queue& queue, const DeltaNetArguments& arguments, con
 
 /// Moves every layer's committed position to the end of a wide pass and logs the convolution's last inputs.
 void launch_delta_net_finish(Queue& queue, const StateView& state, const DeltaNetWide& wide, uint32_t layers,
-                             uint32_t channels, uint64_t position, uint32_t rows);
+                             uint32_t channels, uint32_t value_heads, uint64_t position, uint32_t rows);
 
 }  // namespace inlay::cuda

@@ -162,7 +162,7 @@ __global__ void __launch_bounds__(kScanThreads)
   __shared__ Tile tiles[2];
   const uint32_t slice = blockIdx.x, head = blockIdx.y, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const uint32_t part = lane % 8;
-  const uint64_t committed = a.state.committed[a.layer];
+  const uint64_t committed = a.state.committed[(uint64_t{a.layer} * a.value_heads + head) * kDeltaSlices];
   uint32_t local[kHeld];
   uint64_t offset[kHeld];
   float s[kHeld][16];
@@ -218,8 +218,8 @@ __global__ void __launch_bounds__(kScanThreads)
   }
 }
 
-__global__ void finish_kernel(StateView state, DeltaNetWide wide, uint32_t channels, uint64_t position,
-                              uint32_t rows) {
+__global__ void finish_kernel(StateView state, DeltaNetWide wide, uint32_t channels, uint32_t parts,
+                              uint64_t position, uint32_t rows) {
   wait_for_earlier();
   const uint32_t layer = blockIdx.y, channel = blockIdx.x * blockDim.x + threadIdx.x;
   if (channel < channels) {
@@ -229,7 +229,7 @@ __global__ void finish_kernel(StateView state, DeltaNetWide wide, uint32_t chann
           wide.tail[(uint64_t{layer} * DeltaNetWide::kTail + back) * channels + channel];
     }
   }
-  if (channel == 0) state.committed[layer] = position + rows;
+  if (channel < parts) state.committed[uint64_t{layer} * parts + channel] = position + rows;
 }
 
 }  // namespace
@@ -243,9 +243,9 @@ void launch_delta_net_wide(Queue& queue, const DeltaNetArguments& a, const Delta
 }
 
 void launch_delta_net_finish(Queue& queue, const StateView& state, const DeltaNetWide& wide, uint32_t layers,
-                             uint32_t channels, uint64_t position, uint32_t rows) {
+                             uint32_t channels, uint32_t value_heads, uint64_t position, uint32_t rows) {
   launch(queue, finish_kernel, dim3((channels + 255) / 256, layers), dim3(256), 0, state, wide, channels,
-         position, rows);
+         value_heads * kDeltaSlices, position, rows);
 }
 
 }  // namespace inlay::cuda

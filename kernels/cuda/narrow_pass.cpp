@@ -77,13 +77,18 @@ void queue_delta_net(const NarrowContext& c, const DeltaNetWeights& w, uint32_t 
   delta.key_heads = s.key_heads, delta.value_heads = s.value_heads;
   delta.layer = delta_layer;
   delta.epsilon = s.rms_epsilon;
+  if (c.device.clusters) {
+    delta.gate = gate, delta.norm = w.norm;
+    delta.activations = c.scratch.activations;
+    return launch_delta_net(c.queue, delta, c.segments);
+  }
   launch_delta_net(c.queue, delta, c.segments);
   GatedNormArguments norm;
-  norm.params = c.scratch.params;
+  norm.narrow = true;
   norm.x = delta.out;
   norm.gate = gate, norm.gate_stride = stride;
   norm.weight = w.norm, norm.epsilon = s.rms_epsilon;
-  norm.heads = s.value_heads, norm.layer = delta_layer;
+  norm.heads = s.value_heads;
   norm.out = c.scratch.activations;
   launch_gated_norm(c.queue, norm, c.rows);
 }

@@ -14,6 +14,7 @@ struct PassDevice {
   MatvecDevice matvec;
   GemmDevice gemm;
   uint32_t attention_blocks = 0;
+  bool clusters = false;  // blocks can run together and see each other's shared memory
 };
 
 /// What a narrow or draft pass's kernels are queued with; all that changes between passes of one shape is in
@@ -57,5 +58,7 @@ inline uint32_t wide_slices(const ModelShape& shape, bool mtp) {
   return narrow_slices(shape) + (mtp ? 1 : 0);
 }
 void queue_wide_slice(const WideContext& context, uint32_t slice);
+/// After the last slice: what the pass has done becomes the state's.
+void queue_wide_end(const WideContext& context);
 
 }  // namespace inlay::cuda

@@ -12,17 +12,19 @@ namespace inlay::cuda {
 
 inline constexpr uint32_t kMaxRows = 16;  // of all segments of a narrow pass
 inline constexpr uint32_t kMaxSegments = kMaxRows;
+inline constexpr uint32_t kDeltaSlices = 4;  // of the value columns of a DeltaNet head, a block each
 
 /// A session's state in device memory.
 struct StateView {
   std::byte* kv = nullptr;               // [page][layer][K, V][kv head] slabs; see KvLayout
   const uint32_t* page_table = nullptr;  // [pages]
   float* delta = nullptr;                // [layer][value head][value column][key element]
-  uint64_t* committed = nullptr;         // [layer]: tokens that `delta` stands for
-  float* log_conv = nullptr;             // [layer][kLogSlots][conv channels]: inputs of the convolution
-  float* log_key = nullptr;              // [layer][kLogSlots][key length]: normalised
-  float* log_value = nullptr;            // [layer][kLogSlots][value length]
-  float* log_gate = nullptr;             // [layer][kLogSlots][value heads][2]: decay, beta
+  uint64_t* committed =
+      nullptr;  // [layer][value head][kDeltaSlices]: tokens that this part of `delta` stands for
+  float* log_conv = nullptr;   // [layer][kLogSlots][conv channels]: inputs of the convolution
+  float* log_key = nullptr;    // [layer][kLogSlots][key length]: normalised
+  float* log_value = nullptr;  // [layer][kLogSlots][value length]
+  float* log_gate = nullptr;   // [layer][kLogSlots][value heads][2]: decay, beta
 };
 
 struct SegmentParams {

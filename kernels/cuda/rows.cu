@@ -123,10 +123,6 @@ __global__ void __launch_bounds__(256) gated_norm_kernel(GatedNormArguments a) {
   let_next_start();
   wait_for_earlier();
   const uint32_t head = blockIdx.x * 8 + threadIdx.x / 32, row = blockIdx.y, lane = threadIdx.x % 32;
-  if (a.params != nullptr && blockIdx.x == 0 && threadIdx.x == 0) {
-    const SegmentParams& segment = a.params->segment[a.params->row_segment[row]];
-    if (row == segment.row_begin) segment.state.committed[a.layer] = segment.position;
-  }
   if (head >= a.heads) return;
   const uint64_t at = (uint64_t{row} * a.heads + head) * 128 + 4 * lane;
   const float4 x = *reinterpret_cast<const float4*>(a.x + at);
@@ -145,7 +141,7 @@ __global__ void __launch_bounds__(256) gated_norm_kernel(GatedNormArguments a) {
   const float4 y = make_float4(gated(x.x, weight.x, gate.x), gated(x.y, weight.y, gate.y),
                                gated(x.z, weight.z, gate.z), gated(x.w, weight.w, gate.w));
   const uint32_t k = head * 128 + 4 * lane;
-  if (a.params != nullptr) {
+  if (a.narrow) {
     ToActivations{a.out + uint64_t{row} * activation_stride(a.heads * 128)}(k, y);
   } else {
     ToHalf{a.out + uint64_t{row} * a.heads * 128}(k, y);

@@ -24,15 +24,13 @@ void launch_rms_norm_float(Queue& queue, const float* x, const float* weight, fl
 
 /// The gate after DeltaNet: out = rms_norm(x of a head) * weight * silu(gate), heads of 128.
 struct GatedNormArguments {
-  const PassParams* params =
-      nullptr;                  // narrow: the layer's committed position becomes each segment's; else null
+  bool narrow = false;
   const float* x = nullptr;     // [rows][heads * 128]
   const float* gate = nullptr;  // [rows][gate_stride]
   uint32_t gate_stride = 0;
   const float* weight = nullptr;  // [128]
   float epsilon = 0;
   uint32_t heads = 0;
-  uint32_t layer = 0;
   __half* out = nullptr;  // narrow: activations; wide: [rows][heads * 128]
 };
 void launch_gated_norm(Queue& queue, const GatedNormArguments& arguments, uint32_t rows);

@@ -20,7 +20,9 @@ struct PinnedBlock {
 struct CudaScratch final : DeviceScratch {
   const CudaWeights* weights = nullptr;
   SessionShape session;
-  uint32_t rows = 0;  // that the wide buffers hold
+  uint32_t users = 1;           // sessions that were given it
+  CudaScratch* next = nullptr;  // of the device's
+  uint32_t rows = 0;            // that the wide buffers hold
 
   // Device memory.
   PassParams* params = nullptr;

@@ -24,7 +24,7 @@ void lay_out_state(const ModelShape& shape, const SessionShape& session, Layout&
   state.page_table = layout.take<uint32_t>(session.pages(), kAlignment);
   state.view.page_table = state.page_table;
   state.view.delta = layout.take<float>(state.delta_floats(), kAlignment);
-  state.view.committed = layout.take<uint64_t>(shape.delta_net_layers(), kAlignment);
+  state.view.committed = layout.take<uint64_t>(state.committed_count(), kAlignment);
   state.view.log_conv = layout.take<float>(state.log_rows() * shape.conv_channels(), kAlignment);
   state.view.log_key = layout.take<float>(state.log_rows() * shape.key_length(), kAlignment);
   state.view.log_value = layout.take<float>(state.log_rows() * shape.value_length(), kAlignment);
@@ -44,7 +44,7 @@ cudaError_t reset_state(CudaState& state, cudaStream_t stream) {
   const cudaError_t error =
       cudaMemsetAsync(state.view.delta, 0, state.delta_floats() * sizeof(float), stream);
   if (error != cudaSuccess) return error;
-  return cudaMemsetAsync(state.view.committed, 0, state.shape.delta_net_layers() * sizeof(uint64_t), stream);
+  return cudaMemsetAsync(state.view.committed, 0, state.committed_count() * sizeof(uint64_t), stream);
 }
 
 cudaError_t copy_state(const CudaState& from, CudaState& to, uint64_t position, cudaStream_t stream) {
@@ -57,7 +57,7 @@ cudaError_t copy_state(const CudaState& from, CudaState& to, uint64_t position, 
   } parts[] = {
       {to.view.kv, from.view.kv, pages * from.kv.page_bytes()},
       {to.view.delta, from.view.delta, from.delta_floats() * sizeof(float)},
-      {to.view.committed, from.view.committed, shape.delta_net_layers() * sizeof(uint64_t)},
+      {to.view.committed, from.view.committed, from.committed_count() * sizeof(uint64_t)},
       {to.view.log_conv, from.view.log_conv, from.log_rows() * shape.conv_channels() * sizeof(float)},
       {to.view.log_key, from.view.log_key, from.log_rows() * shape.key_length() * sizeof(float)},
       {to.view.log_value, from.view.log_value, from.log_rows() * shape.value_length() * sizeof(float)},

@@ -25,6 +25,9 @@ struct CudaState final : DeviceState {
   uint64_t delta_floats() const {
     return uint64_t{shape.delta_net_layers()} * shape.value_length() * shape.state_length;
   }
+  uint64_t committed_count() const {
+    return uint64_t{shape.delta_net_layers()} * shape.value_heads * kDeltaSlices;
+  }
   uint64_t log_rows() const { return uint64_t{shape.delta_net_layers()} * kLogSlots; }
 };
 

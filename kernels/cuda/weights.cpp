@@ -142,8 +142,8 @@ class Uploader {
         staging_bytes_(staging_bytes) {
     try {
       for (Staging& s : staging_) {
-        check(cudaMallocHost(&s.host, staging_bytes_), "cudaMallocHost (staging)");
-        check(cudaMalloc(&s.device, staging_bytes_), "cudaMalloc (staging)");
+        check_pinned(cudaMallocHost(&s.host, staging_bytes_), "the weights' staging", staging_bytes_);
+        s.device = take_device_memory(staging_bytes_, "the weights' staging");
         check(cudaEventCreateWithFlags(&s.free, cudaEventDisableTiming), "cudaEventCreateWithFlags");
       }
     } catch (...) {
@@ -220,16 +220,8 @@ class Uploader {
 
 std::byte* take_device_memory(uint64_t bytes, const char* what) {
   void* memory = nullptr;
-  const cudaError_t error = cudaMalloc(&memory, bytes);
-  if (error == cudaSuccess) return static_cast<std::byte*>(memory);
-  (void)cudaGetLastError();
-  if (error != cudaErrorMemoryAllocation) check(error, "cudaMalloc");
-  size_t free_bytes = 0, total_bytes = 0;
-  if (cudaMemGetInfo(&free_bytes, &total_bytes) != cudaSuccess) free_bytes = 0;
-  throw Error(INLAY_ERROR_OUT_OF_MEMORY,
-              std::string("device memory for the ") + what + ": " + std::to_string(bytes) +
-                  " bytes are needed, " + std::to_string(free_bytes) + " are free, " +
-                  std::to_string(bytes > free_bytes ? bytes - free_bytes : 0) + " are missing");
+  check_memory(cudaMalloc(&memory, bytes), what, bytes);
+  return static_cast<std::byte*>(memory);
 }
 
 void lay_out_weights(const ModelWeights& from, Layout& layout, CudaWeights* to) {

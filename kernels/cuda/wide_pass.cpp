@@ -63,7 +63,7 @@ void queue_delta_net(const WideContext& c, const DeltaNetWeights& w, uint32_t de
   norm.x = delta.out;
   norm.gate = delta.qkv + s.conv_channels(), norm.gate_stride = stride;
   norm.weight = w.norm, norm.epsilon = s.rms_epsilon;
-  norm.heads = s.value_heads, norm.layer = delta_layer;
+  norm.heads = s.value_heads;
   norm.out = c.scratch.half_in;
   launch_gated_norm(c.queue, norm, c.rows);
 }
@@ -190,6 +190,12 @@ void queue_wide_slice(const WideContext& c, uint32_t slice) {
   } else {
     queue_feed_forward(c, slice / 2 - 1);
   }
+}
+
+void queue_wide_end(const WideContext& c) {
+  const ModelShape& s = c.shape();
+  launch_delta_net_finish(c.queue, c.state.view, c.scratch.delta, s.delta_net_layers(), s.conv_channels(),
+                          s.value_heads, c.position, c.rows);
 }
 
 }  // namespace inlay::cuda

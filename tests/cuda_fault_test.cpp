@@ -1,0 +1,268 @@
+#include <cuda_runtime_api.h>
+#include <doctest/doctest.h>
+
+#include <functional>
+#include <string>
+
+#include "tests/cuda_host.h"
+#include "tests/host.h"
+#include "tests/interposed_cuda.h"
+#include "tests/test_data.h"
+
+using namespace inlay::test;
+
+// Every CUDA call fails in turn: a status, nothing held, and what was not concerned goes on. An executable of
+// its own, in which the CUDA runtime's functions are replaced.
+
+namespace {
+
+constexpr RuntimeWish kCuda{.device = INLAY_DEVICE_CUDA};
+const char* const kModel = "blocks32.gguf";
+
+struct Parents {
+  inlay_runtime* runtime;
+  inlay_file* file;
+  inlay_model* model;
+  inlay_session* session;
+};
+
+struct Creation {
+  const char* name;
+  std::function<inlay_status(const Parents&)> run;  // makes it and, if that went well, destroys it
+};
+
+const Creation kCreations[] = {
+    {"runtime",
+     [](const Parents&) {
+       inlay_runtime_params params = INLAY_RUNTIME_PARAMS_INIT;
+       params.device = INLAY_DEVICE_CUDA;
+       inlay_runtime* made = nullptr;
+       const inlay_status status = inlay_runtime_create(&params, &made);
+       inlay_runtime_destroy(made);
+       return status;
+     }},
+    {"bandwidth",
+     [](const Parents& parents) {
+       double bandwidth = 0;
+       return inlay_runtime_measure_bandwidth(parents.runtime, &bandwidth);
+     }},
+    {"model",
+     [](const Parents& parents) {
+       inlay_model* made = nullptr;
+       const inlay_status status = inlay_model_create(parents.file, nullptr, &made);
+       inlay_model_destroy(made);
+       return status;
+     }},
+    {"session",
+     [](const Parents& parents) {
+       const inlay_session_params params = session_params(300, true);
+       inlay_session* made = nullptr;
+       const inlay_status status = inlay_session_create(parents.model, &params, &made);
+       inlay_session_destroy(made);
+       return status;
+     }},
+    {"fork",
+     [](const Parents& parents) {
+       inlay_session* made = nullptr;
+       const inlay_status status = inlay_session_fork(parents.session, &made);
+       inlay_session_destroy(made);
+       return status;
+     }},
+};
+
+/// Work of a session, from nothing.
+struct Feed {
+  const char* name;
+  std::function<inlay_status(inlay_session*)> run;
+};
+
+const Feed kFeeds[] = {
+    {"reset", [](inlay_session* session) { return inlay_session_reset(session); }},
+    {"step", [](inlay_session* session) { return inlay_session_step(session, 1); }},
+    {"prompt",
+     [](inlay_session* session) {
+       const std::vector<int32_t> tokens = random_tokens(3, 40, 256);
+       return inlay_session_prefill(session, tokens.data(), tokens.size());
+     }},
+    {"slices",
+     [](inlay_session* session) {
+       inlay_status status = inlay_session_begin_step(session, 2);
+       while (status == INLAY_OK || status == INLAY_PENDING) {
+         status = inlay_session_advance(session, 1000, nullptr);
+         if (status == INLAY_OK) break;
+       }
+       return status;
+     }},
+    {"cancel",
+     [](inlay_session* session) {
+       const std::vector<int32_t> tokens = random_tokens(3, 40, 256);
+       inlay_status status = inlay_session_begin_prefill(session, tokens.data(), tokens.size());
+       if (status == INLAY_OK) status = inlay_session_advance(session, 1, nullptr);
+       if (status != INLAY_PENDING) return status;
+       inlay_session_cancel(session);
+       status = inlay_session_advance(session, INLAY_NO_BUDGET, nullptr);
+       return status == INLAY_ERROR_CANCELLED ? INLAY_OK : status;
+     }},
+};
+
+bool same(const CudaUse& a, const CudaUse& b) { return a.blocks == b.blocks && a.objects == b.objects; }
+
+constexpr uint64_t kStride = 7;  // of the calls of a create, of which there are thousands
+
+/// Calls `attempt` with CUDA calls failing until none does; how many there were.
+uint64_t fail_each(uint64_t stride, cudaError_t error, const std::function<inlay_status()>& attempt,
+                   const std::function<void(inlay_status)>& check) {
+  for (uint64_t call = 1; call < 1000000; call += stride) {
+    fail_cuda_call(call, error);
+    const inlay_status status = attempt();
+    const bool has_failed = cuda_call_has_failed();
+    const std::string name = failed_cuda_call();
+    CAPTURE(call);
+    CAPTURE(name);
+    fail_cuda_call(0, cudaSuccess);
+    if (!has_failed) {
+      REQUIRE(status == INLAY_OK);
+      return call - 1;
+    }
+    check(status);
+  }
+  FAIL("calls without end");
+  return 0;
+}
+
+/// Those that only give something back, or look, may fail unseen.
+bool may_go_unseen() {
+  const std::string name = failed_cuda_call();
+  return name.find("Destroy") != std::string::npos || name.find("Free") != std::string::npos ||
+         name.find("Unregister") != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("cuda faults: every call of a create fails once") {
+  INLAY_CUDA_ONLY();
+  {
+    const OpenModel model(own_data(kModel), kCuda);
+    const Handle<inlay_session> session = model.session(session_params(300, true));
+    step(session.get(), 1, model.vocabulary());
+    const Parents parents{model.runtime(), model.file(), model.get(), session.get()};
+    const CudaUse before = cuda_use();
+    for (const Creation& creation : kCreations) {
+      CAPTURE(std::string(creation.name));
+      REQUIRE(creation.run(parents) == INLAY_OK);
+      const bool many = std::string(creation.name) == "session" || std::string(creation.name) == "fork";
+      uint64_t unseen = 0;
+      const uint64_t calls = fail_each(
+          many ? kStride : 1, cudaErrorUnknown, [&] { return creation.run(parents); },
+          [&](inlay_status status) {
+            // Calls made while destroying come after a success.
+            if (status == INLAY_OK) ++unseen;
+            if (status != INLAY_OK)
+              CHECK((status == INLAY_ERROR_DEVICE || status == INLAY_ERROR_UNSUPPORTED));
+            CHECK(same(cuda_use(), before));
+          });
+      CHECK(calls > 3);
+      MESSAGE(std::string(creation.name), ": ", calls, " calls, of which ", unseen, " (stride ",
+              many ? kStride : 1, ") while destroying");
+      REQUIRE(creation.run(parents) == INLAY_OK);
+    }
+    step(session.get(), 2, model.vocabulary());
+  }
+  const CudaUse after = cuda_use();
+  CHECK(after.blocks == 0);
+  CHECK(after.objects == 0);
+  CHECK(after.default_stream == 0);
+}
+
+TEST_CASE("cuda faults: memory that the device or the host does not give is said to be missing") {
+  INLAY_CUDA_ONLY();
+  const OpenModel model(own_data(kModel), kCuda);
+  const Handle<inlay_session> session = model.session(session_params(300, true));
+  step(session.get(), 1, model.vocabulary());
+  const Parents parents{model.runtime(), model.file(), model.get(), session.get()};
+  const CudaUse before = cuda_use();
+  count_only_memory(true);
+  for (const Creation& creation : kCreations) {
+    if (std::string(creation.name) == "runtime") continue;
+    CAPTURE(std::string(creation.name));
+    const uint64_t calls = fail_each(
+        1, cudaErrorMemoryAllocation, [&] { return creation.run(parents); },
+        [&](inlay_status status) {
+          CHECK(status == INLAY_ERROR_OUT_OF_MEMORY);
+          const std::string message = message_of(model.runtime());
+          CAPTURE(message);
+          CHECK(message.find("memory for") != std::string::npos);
+          CHECK((message.find("missing") != std::string::npos ||
+                 message.find("not to be had") != std::string::npos ||
+                 message.find("bytes are free") != std::string::npos));
+          CHECK(same(cuda_use(), before));
+        });
+    CHECK(calls >= 1);
+  }
+  count_only_memory(false);
+}
+
+TEST_CASE("cuda faults: a device that is full says how much is missing, and is left as it was") {
+  INLAY_CUDA_ONLY();
+  const OpenModel model(own_data(kModel), kCuda);
+  const uint64_t free = free_device_memory();
+  const uint64_t left = uint64_t{64} << 20;
+  void* rest = nullptr;
+  REQUIRE(cudaMalloc(&rest, free - left) == cudaSuccess);
+  const uint64_t before = free_device_memory();
+  inlay_session_params params = session_params(1 << 20);
+  inlay_session* session = nullptr;
+  CHECK(inlay_session_create(model.get(), &params, &session) == INLAY_ERROR_OUT_OF_MEMORY);
+  CHECK(message_of(model.runtime()).find("are missing") != std::string::npos);
+  CHECK(free_device_memory() >= before);  // the driver gives back what it kept for itself
+  CHECK(cudaFree(rest) == cudaSuccess);
+}
+
+TEST_CASE("cuda faults: a call that fails in a pass poisons its session, and nothing else") {
+  INLAY_CUDA_ONLY();
+  const OpenModel model(own_data(kModel), kCuda);
+  const Handle<inlay_session> bystander = model.session(session_params(300, true));
+  const Logits expected = step(bystander.get(), 1, model.vocabulary());
+  const CudaUse before = cuda_use();
+  for (const Feed& feed : kFeeds) {
+    CAPTURE(std::string(feed.name));
+    Handle<inlay_session> session = model.session(session_params(300, true));
+    const CudaUse with_session = cuda_use();
+    REQUIRE(feed.run(session.get()) == INLAY_OK);
+    REQUIRE(inlay_session_reset(session.get()) == INLAY_OK);
+    const uint64_t calls = fail_each(
+        1, cudaErrorUnknown, [&] { return feed.run(session.get()); },
+        [&](inlay_status status) {
+          CHECK(same(cuda_use(), with_session));
+          CHECK((status == INLAY_ERROR_DEVICE || may_go_unseen()));
+          // It only says so now, and can be destroyed.
+          CHECK(inlay_session_step(session.get(), 1) == INLAY_ERROR_DEVICE);
+          CHECK(inlay_session_reset(session.get()) == INLAY_ERROR_DEVICE);
+          CHECK(message_of(session.get()).find("destroyed") != std::string::npos);
+          session.reset();
+          CHECK(same(cuda_use(), before));
+          REQUIRE(inlay_session_reset(bystander.get()) == INLAY_OK);
+          CHECK(same_bits(step(bystander.get(), 1, model.vocabulary()), expected));
+          session = model.session(session_params(300, true));
+        });
+    MESSAGE(std::string(feed.name), ": ", calls, " calls");
+    CHECK(cuda_use().taking > 0);
+  }
+}
+
+TEST_CASE("cuda faults: work takes nothing, and stays off the default stream") {
+  INLAY_CUDA_ONLY();
+  const OpenModel model(own_data(kModel), kCuda);
+  const Handle<inlay_session> session = model.session(session_params(300, true));
+  const uint64_t taking = cuda_use().taking;
+  for (int turn = 0; turn < 3; ++turn) {
+    for (const Feed& feed : kFeeds) REQUIRE(feed.run(session.get()) == INLAY_OK);
+    const std::vector<int32_t> tokens = random_tokens(turn, INLAY_MAX_WIDTH, model.vocabulary());
+    verify(session.get(), tokens, model.vocabulary());
+    commit(session.get(), 3);
+    const float* row = nullptr;
+    REQUIRE(inlay_session_hidden(session.get(), 0, &row) == INLAY_OK);
+  }
+  CHECK(cuda_use().taking == taking);
+  CHECK(cuda_use().default_stream == 0);
+}
