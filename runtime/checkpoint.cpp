@@ -79,14 +79,14 @@ void Checkpoint::read_rows(const StoredTensor& tensor, uint64_t first, uint64_t 
   conversions_[static_cast<size_t>(&tensor - tensors_.data())].convert(first, rows, destination);
 }
 
-void Checkpoint::done_with(const StoredTensor& tensor) const noexcept {
+void Checkpoint::advise(const StoredTensor& tensor, platform::MemoryAdvice advice) const noexcept {
   const TensorConversion& conversion = conversions_[static_cast<size_t>(&tensor - tensors_.data())];
   for (const SafetensorsTensor* from : {conversion.weights, conversion.scales}) {
     if (from == nullptr) continue;
     for (const SafetensorsFile& file : files_) {
       const bool here =
           !file.tensors().empty() && from >= file.tensors().data() && from <= &file.tensors().back();
-      if (here) file.source()->advise(from->offset, from->bytes, platform::MemoryAdvice::DontNeed);
+      if (here) file.source()->advise(from->offset, from->bytes, advice);
     }
   }
 }

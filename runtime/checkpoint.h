@@ -32,7 +32,7 @@ class Checkpoint final : public ModelSource {
   const StoredTensor* find_tensor(std::string_view name) const override;
   void read_rows(const StoredTensor& tensor, uint64_t first, uint64_t rows,
                  std::byte* destination) const override;
-  void done_with(const StoredTensor& tensor) const noexcept override;
+  void advise(const StoredTensor& tensor, platform::MemoryAdvice advice) const noexcept override;
   uint32_t part_count() const override { return static_cast<uint32_t>(files_.size()); }
   const ByteSourcePointer& part(uint32_t index) const override { return files_[index].source(); }
   std::optional<Vocabulary> vocabulary() const override;

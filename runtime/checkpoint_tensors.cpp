@@ -85,22 +85,25 @@ class RowConverter {
     }
   }
 
-  void nvfp4_blocks(uint64_t row, std::byte* to) const {
+  void nvfp4_blocks(uint64_t row, std::byte* destination) const {
     const uint64_t from = c_.row_order.source(row);
     const uint64_t begin = from * (c_.columns / 2);
-    auto* block = reinterpret_cast<BlockNVFP4*>(to);
+    auto* block = reinterpret_cast<BlockNVFP4*>(destination);
     for (uint64_t column = 0; column < c_.columns; column += kNvfp4Columns, ++block) {
       const uint64_t source = c_.column_order.source(column);
       for (uint64_t group = 0; group < kNvfp4Columns / kNvfp4Group; ++group) {
         const uint64_t group_column = source + group * kNvfp4Group;
         const uint8_t d = checked_e4m3(*c_.scales, from * c_.scale_stride + group_column / kNvfp4Group);
         // A block's scale has no sign: its codes have it instead.
-        const uint8_t sign = d >> 7 << 3;
+        const unsigned signs = d >= 0x80 ? 0x88 : 0;
         block->d[group] = d & 0x7F;
-        for (uint64_t i = 0; i < kNvfp4Group / 2; ++i) {
-          const uint8_t low = e2m1_at(*c_.weights, begin, group_column + i) ^ sign;
-          const uint8_t high = e2m1_at(*c_.weights, begin, group_column + i + kNvfp4Group / 2) ^ sign;
-          block->qs[group * 8 + i] = static_cast<uint8_t>(low | high << 4);
+        // There two neighbours share a byte, here those that are eight apart.
+        for (uint64_t i = 0; i < kNvfp4Group / 4; ++i) {
+          const unsigned first = byte_at(*c_.weights, begin + group_column / 2 + i);
+          const unsigned eighth = byte_at(*c_.weights, begin + group_column / 2 + i + kNvfp4Group / 4);
+          uint8_t* to = block->qs + group * 8 + 2 * i;
+          to[0] = static_cast<uint8_t>(((first & 15) | (eighth & 15) << 4) ^ signs);
+          to[1] = static_cast<uint8_t>((first >> 4 | (eighth & 0xF0)) ^ signs);
         }
       }
     }

@@ -63,8 +63,8 @@ class ModelSource {
     read_rows(tensor, 0, tensor.rows(), static_cast<std::byte*>(destination));
   }
 
-  /// A hint that nobody will read this tensor soon: its pages need not stay in memory.
-  virtual void done_with(const StoredTensor&) const noexcept {}
+  /// What becomes of a tensor's pages, where its rows are made from a mapping; a hint.
+  virtual void advise(const StoredTensor&, platform::MemoryAdvice) const noexcept {}
 
   virtual uint32_t part_count() const = 0;
   virtual const ByteSourcePointer& part(uint32_t index) const = 0;

@@ -156,8 +156,8 @@ class TensorPacker {
         });
       }
       write(chunk_.data(), count * row_bytes);
+      source_.advise(from, platform::MemoryAdvice::DontNeed);
     }
-    source_.done_with(from);
   }
 
   /// Of all weights.
@@ -337,6 +337,9 @@ void pack(Runtime& runtime, const PackWish& wish) {
       tensor_scale = nvfp4_tensor_scale(packer.largest_magnitude(packed[i]));
       packed[packed[i].scale_of].value = tensor_scale;
     }
+    // The disk brings the next one while this one is made.
+    if (i + 1 < packed.size() && packed[i + 1].from != nullptr)
+      source->advise(*packed[i + 1].from, platform::MemoryAdvice::WillNeed);
     packer.pack(packed[i], contents.tensors[i], tensor_scale);
   }
   if (tokenizer) packer.write(tokenizer->tables.data(), tokenizer->tables.size());

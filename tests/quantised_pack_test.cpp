@@ -129,7 +129,7 @@ TEST_CASE("an importance matrix in llama.cpp's form says which columns matter") 
   };
   CHECK(error_of(folder.file("with.inlay")) < 0.98 * error_of(folder.file("without.inlay")));
   // Tensors that it does not speak of are quantised as without it.
-  const char kOther[] = "blk.1.ffn_gate.weight";
+  constexpr char kOther[] = "blk.1.ffn_gate.weight";
   CHECK(weights_of(*source_of(folder.file("with.inlay")), kOther) ==
         weights_of(*source_of(folder.file("without.inlay")), kOther));
 
