@@ -72,6 +72,39 @@ inline inlay_reader read_reader(const inlay_reader* reader) {
   return known;
 }
 
+/// The sampler's parameters with their biases' address checked; what they mean is checked by the sampler.
+inline inlay_sampler_params read_sampler_params(const inlay_sampler_params* params) {
+  const inlay_sampler_params known = read_struct(params, "inlay_sampler_params");
+  if (known.bias_count > 0 && known.biases == nullptr) refuse_null("inlay_sampler_params.biases");
+  return known;
+}
+
+/// A generator's parameters with what they point to, each as this library knows it.
+struct GeneratorWish {
+  explicit GeneratorWish(const inlay_generator_params* given)
+      : params(read_struct(given, "inlay_generator_params")) {
+    if (params.sampler != nullptr) {
+      sampler = read_sampler_params(params.sampler);
+      params.sampler = &sampler;
+    }
+    if (params.drafter != nullptr) {
+      drafter = read_struct(params.drafter, "inlay_drafter");
+      params.drafter = &drafter;
+    }
+    if (params.mask != nullptr) {
+      mask = read_struct(params.mask, "inlay_mask");
+      params.mask = &mask;
+    }
+  }
+  GeneratorWish(const GeneratorWish&) = delete;
+  GeneratorWish& operator=(const GeneratorWish&) = delete;
+
+  inlay_generator_params params;
+  inlay_sampler_params sampler{};
+  inlay_drafter drafter{};
+  inlay_mask mask{};
+};
+
 inline bool valid(const int32_t* tokens, size_t count) { return tokens != nullptr || count == 0; }
 
 }  // namespace inlay::abi

@@ -1,4 +1,5 @@
 #include "runtime/c_api.h"
+#include "runtime/chat.h"
 #include "runtime/chat_template.h"
 
 // The C ABI's chats.
@@ -48,7 +49,7 @@ inlay_status render(inlay_runtime* runtime, const inlay_chat_format* format, con
     ChatText text(memory);
     try {
       const JsonDocument document({json, json_bytes}, "chat", memory);
-      render_chat(chat_template, document.root(), text);
+      render_chat(chat_template, ChatScript(document.root(), memory), 0, text);
     } catch (const Error& error) {
       if (error.status() != INLAY_ERROR_CORRUPT_FILE) throw;
       throw Error(INLAY_ERROR_INVALID_ARGUMENT, error.what());  // the host's text is no file
@@ -56,6 +57,28 @@ inlay_status render(inlay_runtime* runtime, const inlay_chat_format* format, con
     *out_size = write(text, memory);
     return INLAY_OK;
   });
+}
+
+Chat* of(inlay_chat* handle) { return reinterpret_cast<Chat*>(handle); }
+const Chat* of(const inlay_chat* handle) { return reinterpret_cast<const Chat*>(handle); }
+
+/// One thread inside a chat and its session at a time; words of what goes wrong stay with the chat.
+template <typename F>
+inlay_status inside_chat(inlay_chat* handle, F&& body) noexcept {
+  if (handle == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
+  Chat& chat = *of(handle);
+  return inside(reinterpret_cast<inlay_session*>(&chat.session()), [&](Session&) {
+    const inlay_status status = guard([&] { return body(chat); },
+                                      [&](const char* message) { chat.fail(INLAY_ERROR_INTERNAL, message); });
+    return status == INLAY_ERROR_CORRUPT_FILE ? INLAY_ERROR_INVALID_ARGUMENT : status;  // the host's JSON
+  });
+}
+
+ChatTemplate template_of_model(const Model& model, std::pmr::memory_resource* memory) {
+  const ChatTemplate known = recognise_chat_template(model.info().chat_template, memory);
+  if (known.known()) return known;
+  throw Error(INLAY_ERROR_CHAT_TEMPLATE,
+              "chat: the file's chat template is none that is known, and no format was given");
 }
 
 }  // namespace
@@ -94,5 +117,104 @@ inlay_status inlay_chat_render_tokens(inlay_runtime* runtime, const inlay_tokeni
     if (tokenizer == nullptr) refuse_null("tokenizer");
     if (tokens == nullptr && capacity > 0) refuse_null("tokens");
     return of(tokenizer)->encode(chat.text, chat.literals, {tokens, capacity}, memory);
+  });
+}
+
+inlay_status inlay_sampler_preset(inlay_sampling preset, inlay_sampler_params* params) {
+  if (params == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
+  return guard(
+      [&] {
+        inlay_sampler_params known = read_struct(params, "inlay_sampler_params");
+        switch (static_cast<int>(preset)) {
+          case INLAY_SAMPLING_PRECISE:
+            known.temperature = 0.6f;
+            known.top_p = 0.95f;
+            break;
+          case INLAY_SAMPLING_LIVELY:
+            known.temperature = 0.7f;
+            known.top_p = 0.95f;
+            known.top_k = 20;
+            known.repeat_penalty = 1.1f;
+            break;
+          default: return INLAY_ERROR_INVALID_ARGUMENT;
+        }
+        return write_struct(known, params);
+      },
+      [](const char*) {});
+}
+
+inlay_status inlay_chat_create(inlay_session* session, const inlay_chat_params* params,
+                               inlay_chat** out_chat) {
+  if (out_chat != nullptr) *out_chat = nullptr;
+  if (session == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
+  Session& parent = *abi::of(session);
+  Runtime& runtime = parent.model().runtime();
+  return create_under(runtime, [&] {
+    if (out_chat == nullptr) refuse_null("out_chat");
+    const inlay_chat_params known = read_struct(params, "inlay_chat_params");
+    if (known.tools == nullptr && known.tools_bytes > 0) refuse_null("inlay_chat_params.tools");
+    const ChatTemplate chat_template = known.format != nullptr
+                                           ? template_of(known.format)
+                                           : template_of_model(parent.model(), runtime.memory());
+    GeneratorWish wish(known.generator);
+    if (wish.params.sampler == nullptr) {
+      wish.sampler = INLAY_SAMPLER_PARAMS_INIT;
+      inlay_sampler_preset(INLAY_SAMPLING_PRECISE, &wish.sampler);
+      wish.params.sampler = &wish.sampler;
+    }
+    *out_chat = reinterpret_cast<inlay_chat*>(Chat::create(
+        parent, chat_template, {known.tools, known.tools_bytes}, wish.params, known.keep_reasoning != 0));
+    return INLAY_OK;
+  });
+}
+
+void inlay_chat_destroy(inlay_chat* chat) {
+  if (chat != nullptr) of(chat)->release();
+}
+
+size_t inlay_chat_message(const inlay_chat* chat, char* buffer, size_t capacity) {
+  if (chat == nullptr || (buffer == nullptr && capacity > 0)) return 0;
+  return copy_text(of(chat)->message(), buffer, capacity);
+}
+
+inlay_status inlay_chat_add(inlay_chat* chat, const char* role, const char* content, size_t content_bytes) {
+  return inside_chat(chat, [&](Chat& c) {
+    if (role == nullptr) refuse_null("role");
+    if (content == nullptr && content_bytes > 0) refuse_null("content");
+    c.add(role, {content, content_bytes});
+    return INLAY_OK;
+  });
+}
+
+inlay_status inlay_chat_add_json(inlay_chat* chat, const char* json, size_t json_bytes) {
+  return inside_chat(chat, [&](Chat& c) {
+    if (json == nullptr) refuse_null("json");
+    c.add({json, json_bytes});
+    return INLAY_OK;
+  });
+}
+
+inlay_status inlay_chat_answer(inlay_chat* chat, const inlay_chat_answer_params* params) {
+  return inside_chat(chat,
+                     [&](Chat& c) { return c.answer(read_struct(params, "inlay_chat_answer_params")); });
+}
+
+inlay_status inlay_chat_next(inlay_chat* chat, uint64_t budget_us, inlay_chat_event* out_event) {
+  clear_struct(out_event);
+  inlay_chat_event event = INLAY_CHAT_EVENT_INIT;
+  const inlay_status status = inside_chat(chat, [&](Chat& c) {
+    if (write_struct(event, out_event) != INLAY_OK) {
+      return c.fail(INLAY_ERROR_INVALID_ARGUMENT, "chat: out_event is null or was not initialised");
+    }
+    return c.next(budget_us, &event);
+  });
+  if (status >= INLAY_OK) write_struct(event, out_event);
+  return status;
+}
+
+inlay_status inlay_chat_stop(inlay_chat* chat) {
+  return inside_chat(chat, [](Chat& c) {
+    c.stop();
+    return INLAY_OK;
   });
 }

@@ -32,13 +32,6 @@ inlay_status inside_generator(inlay_generator* handle, F&& body) noexcept {
                 [&](Session&) { return body(generator); });
 }
 
-/// The sampler's parameters with their biases' address checked; what they mean is checked by the sampler.
-inlay_sampler_params read_sampler_params(const inlay_sampler_params* params) {
-  const inlay_sampler_params known = read_struct(params, "inlay_sampler_params");
-  if (known.bias_count > 0 && known.biases == nullptr) refuse_null("inlay_sampler_params.biases");
-  return known;
-}
-
 }  // namespace
 
 // Tokenizer
@@ -73,7 +66,7 @@ inlay_status inlay_tokenizer_encode(const inlay_tokenizer* tokenizer, const char
   return guard(
       [&] {
         *out_count = abi::of(tokenizer)->encode({text, text_bytes}, parse_special != 0, {tokens, capacity},
-                                           abi::of(tokenizer).memory());
+                                                abi::of(tokenizer).memory());
         return INLAY_OK;
       },
       [](const char*) {});
@@ -151,18 +144,8 @@ inlay_status inlay_generator_create(inlay_session* session, const inlay_generato
   Session& parent = *abi::of(session);
   return create_under(parent.model().runtime(), [&] {
     if (out_generator == nullptr) refuse_null("out_generator");
-    inlay_generator_params known = read_struct(params, "inlay_generator_params");
-    inlay_sampler_params sampler{};
-    inlay_drafter drafter{};
-    if (known.sampler != nullptr) {
-      sampler = read_sampler_params(known.sampler);
-      known.sampler = &sampler;
-    }
-    if (known.drafter != nullptr) {
-      drafter = read_struct(known.drafter, "inlay_drafter");
-      known.drafter = &drafter;
-    }
-    *out_generator = reinterpret_cast<inlay_generator*>(Generator::create(parent, known));
+    const GeneratorWish wish(params);
+    *out_generator = reinterpret_cast<inlay_generator*>(Generator::create(parent, wish.params));
     return INLAY_OK;
   });
 }

@@ -49,23 +49,36 @@ std::string_view after_last(std::string_view text, std::string_view word) {
 
 class ChatRenderer {
  public:
-  ChatRenderer(const ChatTemplate& chat_template, Value chat, ChatText& out)
-      : template_(chat_template), chat_(chat), out_(out), stripped_(out.text.get_allocator()) {}
+  ChatRenderer(const ChatTemplate& chat_template, const ChatScript& script, ChatText& out)
+      : template_(chat_template), script_(script), out_(out), stripped_(out.text.get_allocator()) {}
 
-  void render() {
-    messages_ = chat_["messages"];
-    if (!is_true(messages_)) refuse("No messages provided.");
-    if (!messages_.is_array()) refuse("chat: messages is not an array");
-    add_vision_id_ = is_true(chat_["add_vision_id"]);
+  void render(size_t from) {
+    if (script_.messages.empty()) refuse("No messages provided.");
     render_head();
-    find_last_query();
-    Value previous;
-    uint32_t index = 0;
-    for (Value message = messages_.first(); message; message = message.next()) {
-      render_message(index++, message, previous, message.next());
-      previous = message;
+    if (from > 0) {
+      out_.text.clear();
+      out_.literals.clear();
     }
-    if (is_true(chat_["add_generation_prompt"])) render_generation_prompt();
+    find_last_query();
+    if (last_query_ < 0) refuse("No user query found in messages.");
+    for (size_t i = from; i < script_.messages.size(); ++i) {
+      const Value previous = i > 0 ? script_.messages[i - 1] : Value();
+      const Value next = i + 1 < script_.messages.size() ? script_.messages[i + 1] : Value();
+      render_message(static_cast<int64_t>(i), script_.messages[i], previous, next);
+    }
+    if (script_.add_generation_prompt) render_generation_prompt();
+  }
+
+  /// Reasoning is shown only after the last thing that a person said.
+  int64_t find_last_query() {
+    last_query_ = -1;
+    for (size_t i = 0; i < script_.messages.size(); ++i) {
+      if (!is(script_.messages[i]["role"], "user")) continue;
+      const std::string_view words = plain_content(script_.messages[i]["content"], false, false);
+      if (words.starts_with("<tool_response>") && words.ends_with("</tool_response>")) continue;
+      last_query_ = static_cast<int64_t>(i);
+    }
+    return last_query_;
   }
 
  private:
@@ -92,12 +105,12 @@ class ChatRenderer {
     if (has("image") || has("image_url") || is(item["type"], "image")) {
       if (is_system) refuse("System message cannot contain images.");
       images_ += count_vision;
-      if (add_vision_id_) stripped_ += "Picture " + std::to_string(images_) + ": ";
+      if (script_.add_vision_id) stripped_ += "Picture " + std::to_string(images_) + ": ";
       stripped_ += "<|vision_start|><|image_pad|><|vision_end|>";
     } else if (has("video") || is(item["type"], "video")) {
       if (is_system) refuse("System message cannot contain videos.");
       videos_ += count_vision;
-      if (add_vision_id_) stripped_ += "Video " + std::to_string(videos_) + ": ";
+      if (script_.add_vision_id) stripped_ += "Video " + std::to_string(videos_) + ": ";
       stripped_ += "<|vision_start|><|video_pad|><|vision_end|>";
     } else if (has("text")) {
       const Value text = item["text"];
@@ -110,14 +123,14 @@ class ChatRenderer {
 
   /// The system message, and the tools before it.
   void render_head() {
-    const Value first = messages_.first();
+    const Value first = script_.messages.front();
     const bool has_system = is(first["role"], "system");
     std::pmr::string told(out_.text.get_allocator());
     if (has_system) {
       told = plain_content(first["content"], false, true);
       if (template_.think_marks) take_think_marks(told);
     }
-    const Value tools = chat_["tools"];
+    const Value tools = script_.tools;
     if (is_true(tools) && !tools.is_array() && !tools.is_object()) refuse("chat: tools is not an array");
     if (is_true(tools) && tools.is_array()) {
       out_.literal(kTools);
@@ -151,21 +164,7 @@ class ChatRenderer {
     told = kept;
   }
 
-  /// Reasoning is shown only after the last thing that a person said.
-  void find_last_query() {
-    bool found = false;
-    uint32_t index = 0;
-    for (Value message = messages_.first(); message; message = message.next(), ++index) {
-      if (!is(message["role"], "user")) continue;
-      const std::string_view words = plain_content(message["content"], false, false);
-      if (words.starts_with("<tool_response>") && words.ends_with("</tool_response>")) continue;
-      found = true;
-      last_query_ = index;
-    }
-    if (!found) refuse("No user query found in messages.");
-  }
-
-  void render_message(uint32_t index, Value message, Value previous, Value next) {
+  void render_message(int64_t index, Value message, Value previous, Value next) {
     const std::string_view words = plain_content(message["content"], true, false);
     const Value role = message["role"];
     if (is(role, "system")) {
@@ -188,7 +187,7 @@ class ChatRenderer {
     }
   }
 
-  void render_assistant(uint32_t index, Value message, std::string_view words) {
+  void render_assistant(int64_t index, Value message, std::string_view words) {
     std::string_view reasoning;
     if (const auto given = message["reasoning_content"].text()) {
       reasoning = *given;
@@ -197,9 +196,7 @@ class ChatRenderer {
       words = strip_front(after_last(words, "</think>"), '\n');
     }
     bool keeps = template_.keeps_reasoning;
-    if (const Value wish = chat_["preserve_thinking"]; wish && template_.may_keep_reasoning) {
-      keeps = wish.truth().value_or(false);
-    }
+    if (template_.may_keep_reasoning) keeps = script_.keeps_reasoning.value_or(keeps);
     out_.literal("<|im_start|>assistant\n");
     if (keeps || index > last_query_) {
       out_.literal("<think>\n");
@@ -249,30 +246,45 @@ class ChatRenderer {
   }
 
   void render_generation_prompt() {
-    out_.thinks = template_.thinks_by_default;
-    if (const auto wish = chat_["enable_thinking"].truth()) out_.thinks = *wish;
+    out_.thinks = script_.thinks.value_or(template_.thinks_by_default);
     if (marked_ >= 0) out_.thinks = marked_ == 1;
     out_.literal("<|im_start|>assistant\n<think>\n");
     if (!out_.thinks) out_.literal("\n</think>\n\n");
   }
 
-  const ChatTemplate& template_;
-  Value chat_;
+  const ChatTemplate template_;
+  const ChatScript& script_;
   ChatText& out_;
-  Value messages_;
   std::pmr::string stripped_;  // a content that is made of pieces
-  bool add_vision_id_ = false;
-  int marked_ = -1;  // what a mark says about thinking: -1 where there is none
+  int marked_ = -1;            // what a mark says about thinking: -1 where there is none
   uint64_t images_ = 0;
   uint64_t videos_ = 0;
-  uint32_t last_query_ = 0;
+  int64_t last_query_ = -1;
 };
 
 }  // namespace
 
-void render_chat(const ChatTemplate& chat_template, JsonDocument::Value chat, ChatText& out) {
+ChatScript::ChatScript(JsonDocument::Value chat, std::pmr::memory_resource* memory) : ChatScript(memory) {
   if (!chat.is_object()) refuse("chat: not a JSON object");
-  ChatRenderer(chat_template, chat, out).render();
+  const Value list = chat["messages"];
+  if (!is_true(list)) refuse("No messages provided.");
+  if (!list.is_array()) refuse("chat: messages is not an array");
+  for (Value message = list.first(); message; message = message.next()) messages.push_back(message);
+  tools = chat["tools"];
+  thinks = chat["enable_thinking"].truth();
+  // Anything but true is no; what is not there is the template's to decide.
+  if (const Value wish = chat["preserve_thinking"]) keeps_reasoning = wish.truth().value_or(false);
+  add_generation_prompt = is_true(chat["add_generation_prompt"]);
+  add_vision_id = is_true(chat["add_vision_id"]);
+}
+
+int64_t ChatScript::last_query(std::pmr::memory_resource* memory) const {
+  ChatText text(memory);
+  return ChatRenderer({}, *this, text).find_last_query();
+}
+
+void render_chat(const ChatTemplate& chat_template, const ChatScript& script, size_t from, ChatText& out) {
+  ChatRenderer(chat_template, script, out).render(from);
 }
 
 }  // namespace inlay

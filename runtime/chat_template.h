@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory_resource>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,10 +44,27 @@ struct ChatText {
   void content(std::string_view words) { text += words; }
 };
 
-/// The chat of an object with "messages", and where wanted "tools", "enable_thinking",
-/// "add_generation_prompt", "preserve_thinking" and "add_vision_id", byte for byte as the template gives it.
-/// Throws INLAY_ERROR_INVALID_ARGUMENT with the template's own words where it raises an exception, and with
-/// words of ours for what it would trip over. O(size of the chat).
-void render_chat(const ChatTemplate& chat_template, JsonDocument::Value chat, ChatText& out);
+/// A chat as it is rendered: its messages, each an object as the template knows them, and the switches.
+struct ChatScript {
+  explicit ChatScript(std::pmr::memory_resource* memory) : messages(memory) {}
+  /// Of an object with "messages", and where wanted "tools", "enable_thinking", "add_generation_prompt",
+  /// "preserve_thinking" and "add_vision_id". Throws as render_chat does.
+  ChatScript(JsonDocument::Value chat, std::pmr::memory_resource* memory);
+
+  std::pmr::vector<JsonDocument::Value> messages;
+  JsonDocument::Value tools;
+  std::optional<bool> thinks;           // enable_thinking; else the template's default
+  std::optional<bool> keeps_reasoning;  // preserve_thinking
+  bool add_generation_prompt = false;
+  bool add_vision_id = false;
+
+  /// The index of the last thing that a person said, after which reasoning is shown; -1 where there is none.
+  int64_t last_query(std::pmr::memory_resource* memory) const;
+};
+
+/// Renders the messages from number `from` on, byte for byte as the template gives them in such a chat; with
+/// `from` 0 what stands before them too. Throws INLAY_ERROR_INVALID_ARGUMENT with the template's own words
+/// where it raises an exception, and with words of ours for what it would trip over. O(size of the chat).
+void render_chat(const ChatTemplate& chat_template, const ChatScript& script, size_t from, ChatText& out);
 
 }  // namespace inlay

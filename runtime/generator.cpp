@@ -30,7 +30,8 @@ uint64_t deadline_of(uint64_t budget_us) {
 
 // Create and destroy
 
-Generator::Parts::Parts(Layout& layout, const Session& session, const inlay_generator_params& params) {
+Generator::Parts::Parts(Layout& layout, const Session& session, const inlay_generator_params& params,
+                        bool guided) {
   const uint32_t context = session.context_length();
   const uint32_t vocabulary = session.shape().vocabulary;
   const inlay_sampler_params sampling = sampler_params(params);
@@ -41,10 +42,24 @@ Generator::Parts::Parts(Layout& layout, const Session& session, const inlay_gene
   timeline = layout.take<int32_t>(uint64_t{context} + kMostDrafts);
   text_bytes = TextStream::most_bytes(round_bytes) + 1;
   text = layout.take<char>(text_bytes);
-  sampler_bytes = Sampler::bytes(sampling, vocabulary);
+  const Guide::Shape shape = guide_shape(session, params);
+  sampler_bytes = Sampler::bytes(sampling, vocabulary, shape.masks);
   sampler = layout.take<std::byte>(sampler_bytes);
   lookup_bytes = uses_lookup(params.draft) ? LookupDrafter::bytes(context) : 0;
   lookup = layout.take<std::byte>(lookup_bytes);
+  Layout guide_layout;
+  if (guided) Guide::lay_out(shape, guide_layout);
+  guide_bytes = guide_layout.bytes();
+  guide = layout.take<std::byte>(guide_bytes);
+}
+
+Guide::Shape Generator::guide_shape(const Session& session, const inlay_generator_params& params) {
+  const Tokenizer* tokenizer = session.tokenizer();
+  Guide::Shape shape;
+  shape.vocabulary = session.shape().vocabulary;
+  shape.longest_token = tokenizer == nullptr ? 0 : tokenizer->longest_token();
+  shape.masks = params.mask != nullptr;
+  return shape;
 }
 
 void Generator::check(const Session& session, const inlay_generator_params& params) {
@@ -59,27 +74,36 @@ void Generator::check(const Session& session, const inlay_generator_params& para
   require(!uses_mtp(params.draft) || session.mtp(),
           "generator: drafts of the MTP head need a session that was made with mtp");
   if (params.draft == INLAY_DRAFT_HOST) HostDrafter::check(params.drafter);
+  require(params.mask == nullptr || params.mask->allow != nullptr, "generator: the mask has no allow");
   Sampler::check(sampler_params(params), session.shape().vocabulary);
 }
 
-Generator* Generator::create(Session& session, const inlay_generator_params& params) {
+Generator* Generator::create(Session& session, const inlay_generator_params& params, bool guided) {
   check(session, params);
+  guided = guided || params.mask != nullptr;
   Layout counting;
-  Parts(counting, session, params);
+  Parts(counting, session, params, guided);
   Block block(session.resource(), counting.bytes());
   Layout placing(block.data(), block.bytes());
-  const Parts parts(placing, session, params);
-  return new (parts.object) Generator(session, params, parts, std::move(block));
+  const Parts parts(placing, session, params, guided);
+  return new (parts.object) Generator(session, params, parts, guided, std::move(block));
 }
 
-Generator::Generator(Session& session, const inlay_generator_params& params, const Parts& parts, Block block)
+Generator::Generator(Session& session, const inlay_generator_params& params, const Parts& parts, bool guided,
+                     Block block)
     : session_(&session),
       block_(std::move(block)),
       parts_(parts),
       params_(params),
-      sampler_(sampler_params(params), session.shape().vocabulary, {parts.sampler, parts.sampler_bytes}) {
+      sampler_(sampler_params(params), session.shape().vocabulary, guide_shape(session, params).masks,
+               {parts.sampler, parts.sampler_bytes}) {
   params_.sampler = nullptr;
   params_.drafter = nullptr;
+  params_.mask = nullptr;
+  if (guided) {
+    Layout layout(parts.guide, parts.guide_bytes);
+    guide_.emplace(guide_shape(session, params), session.tokenizer(), params.mask, layout);
+  }
   if (uses_lookup(params.draft)) {
     lookup_.emplace(session.context_length(), std::span(parts.lookup, parts.lookup_bytes));
   }
@@ -135,6 +159,7 @@ inlay_status Generator::append_prompt(size_t count) {
   state_.answer_tokens = 0;
   state_.stop = INLAY_STOP_NONE;
   state_.text.reset();
+  if (guide_) guide_->begin({});
   phase_ = Phase::kFeed;
   return INLAY_OK;
 }
@@ -271,11 +296,25 @@ inlay_status Generator::propose() {
   draft_ns_ = verify_ns_ = 0;
   const uint32_t most = most_drafts();
   inlay_status status = INLAY_OK;
+  propose_forced(most);
+  if (forced_) return begin_verify();
   if (host_) status = propose_from(DraftSource::kHost, most);
   if (lookup_) status = propose_from(DraftSource::kLookup, most);
   if (uses_mtp(params_.draft) && drafts_ == 0) status = propose_from(DraftSource::kMtp, most);
   if (status != INLAY_OK || phase_ == Phase::kDraft) return status;
   return begin_verify();
+}
+
+/// What the guide forces is known without guessing.
+void Generator::propose_forced(uint32_t most) {
+  forced_ = false;
+  if (!guide_ || params_.draft == INLAY_DRAFT_NONE) return;
+  guide_->rewind();
+  for (int32_t token; drafts_ < most && (token = guide_->forced()) >= 0; ++drafts_) {
+    parts_.timeline[state_.end + drafts_] = token;
+    guide_->push(token);
+  }
+  forced_ = drafts_ > 0;
 }
 
 inlay_status Generator::propose_from(DraftSource source, uint32_t most) {
@@ -329,7 +368,35 @@ inlay_status Generator::draft(uint64_t deadline) {
   return begin_verify();
 }
 
+/// Drops the drafts that the guide forbids, and finds what may stand at each row.
+inlay_status Generator::guide_drafts() {
+  if (!guide_) return INLAY_OK;
+  guide_->rewind();
+  for (uint32_t row = 0;; ++row) {
+    const inlay_status status = guide_row(row, state_.end + row);
+    if (status != INLAY_OK) return status;
+    if (row == drafts_) return INLAY_OK;
+    const int32_t draft = parts_.timeline[state_.end + row];
+    const int32_t forced = guide_->forced();
+    if (forced >= 0 ? forced != draft : !guide_->allows(row, draft)) {
+      drafts_ = row;
+      return INLAY_OK;
+    }
+    guide_->push(draft);
+    if (guide_->stop() != INLAY_STOP_NONE) drafts_ = row + 1;
+  }
+}
+
+inlay_status Generator::guide_row(uint32_t row, uint64_t position) {
+  const inlay_status status = guide_->find_allowed(row, {parts_.timeline, position}, left_after(row));
+  return status == INLAY_OK ? status : fail(status, "generator: the mask's allow reported an error");
+}
+
 inlay_status Generator::begin_verify() {
+  if (const inlay_status guided = guide_drafts(); guided != INLAY_OK) {
+    phase_ = Phase::kPropose;
+    return guided;
+  }
   const inlay_status status = session_->begin_verify({parts_.timeline + state_.end - 1, drafts_ + 1});
   phase_ = status == INLAY_OK ? Phase::kVerify : Phase::kPropose;
   return status == INLAY_OK ? status : fail_as_session(status);
@@ -366,8 +433,19 @@ inlay_status Generator::sample_rows(uint64_t deadline) {
     int32_t token = -1;
     inlay_status status = session_->logits(row_, &logits);
     if (status != INLAY_OK) return abandon_round(status, "generator: the session's logits are gone");
-    status = sampler_.sample(logits, {parts_.timeline, position}, position, &token);
-    if (status != INLAY_OK) return abandon_round(status, sampler_.message());
+    const uint32_t* allowed = nullptr;
+    if (guide_) {
+      if (row_ == 0) guide_->rewind();
+      if (!verified_) status = guide_row(0, position);
+      if (status != INLAY_OK) return status;
+      token = guide_->forced();
+      allowed = guide_->allowed(row_);
+    }
+    if (token < 0) {
+      status = sampler_.sample(logits, {parts_.timeline, position}, position, &token, allowed);
+      if (status != INLAY_OK) return abandon_round(status, sampler_.message());
+    }
+    if (guide_) guide_->push(token);
     const bool accepted = row_ < drafts_ && *place == token;
     *place = token;
     accepted_ += accepted;
@@ -390,12 +468,20 @@ inlay_status Generator::abandon_round(inlay_status status, const char* message) 
   return fail(status, message);
 }
 
+/// Tokens that may follow the next `sampled` of the round.
+uint64_t Generator::left_after(uint64_t sampled) const {
+  uint64_t left = session_->context_length() - state_.end - sampled;
+  if (params_.max_tokens > 0) left = std::min(left, params_.max_tokens - state_.answer_tokens - sampled);
+  return left;
+}
+
 /// Whether the answer ends with this token, the `sampled`-th of the round.
 inlay_stop Generator::stop_after(int32_t token, uint64_t sampled) const {
   const Tokenizer* tokenizer = session_->tokenizer();
   const bool ends =
       tokenizer != nullptr && tokenizer->contains(token) && tokenizer->is_end_of_generation(token);
   if (ends && params_.ignore_end == 0) return INLAY_STOP_END_OF_TEXT;
+  if (guide_ && guide_->stop() != INLAY_STOP_NONE) return guide_->stop();
   if (params_.max_tokens > 0 && state_.answer_tokens + sampled >= params_.max_tokens)
     return INLAY_STOP_MAX_TOKENS;
   if (state_.end + sampled >= session_->context_length()) return INLAY_STOP_CONTEXT_FULL;
@@ -415,10 +501,13 @@ inlay_status Generator::finish_round(GeneratorOutput* output) {
     state_.stats.accepted += accepted_;
     for (size_t i = 0; automatic() && i < kDraftSources; ++i) {
       const DraftSource source = static_cast<DraftSource>(i);
-      if (considered_[i]) planner_.record_round(source, source == source_ ? drafts_ : 0, accepted_);
+      if (considered_[i] && !forced_) {
+        planner_.record_round(source, source == source_ ? drafts_ : 0, accepted_);
+      }
     }
   }
   const std::span<const int32_t> tokens(parts_.timeline + state_.end, row_);
+  if (guide_) guide_->commit();
   state_.end += row_;
   state_.answer_tokens += row_;
   state_.stats.generated_tokens += row_;

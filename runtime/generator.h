@@ -10,6 +10,7 @@
 
 #include "runtime/counted.h"
 #include "runtime/drafter.h"
+#include "runtime/guide.h"
 #include "runtime/host_memory.h"
 #include "runtime/sampler.h"
 #include "runtime/session.h"
@@ -52,8 +53,9 @@ static_assert(std::is_trivially_copyable_v<GeneratorState>);
 /// generator that goes in the middle of a round takes the round back: the session can be used at once.
 class Generator final : public Counted {
  public:
-  /// Throws Error. A session that has tokens is gone on from.
-  static Generator* create(Session& session, const inlay_generator_params& params);
+  /// Throws Error. A session that has tokens is gone on from. `guided`: the caller will want guide(), which
+  /// there is also where the parameters ask for a mask.
+  static Generator* create(Session& session, const inlay_generator_params& params, bool guided = false);
 
   /// INLAY_ERROR_WRONG_STATE while a round is under way (next gave INLAY_PENDING), INLAY_ERROR_CONTEXT_FULL
   /// and INLAY_ERROR_INVALID_ARGUMENT leave everything as it was. A session that the caller has changed since
@@ -73,12 +75,20 @@ class Generator final : public Counted {
   void report(inlay_progress* progress) const;
 
   Session& session() const { return *session_; }
+  /// Whether a prompt waits or is fed, or a round has begun and is not over.
+  bool in_round() const { return phase_ != Phase::kIdle && phase_ != Phase::kPropose; }
+  /// Null where nothing guides the answers. Its wishes are of one answer: begin() them after a prompt.
+  Guide* guide() { return guide_ ? &*guide_ : nullptr; }
+  /// Most tokens of an answer from the next prompt on; 0: until the context is full.
+  void set_max_tokens(uint64_t tokens) { params_.max_tokens = tokens; }
   const inlay_generator_stats& stats() const { return state_.stats; }
   const char* message() const { return message_; }
   /// Keeps the message; `status` is what it returns.
   inlay_status fail(inlay_status status, const char* message);
 
   const GeneratorState& state() const { return state_; }
+  /// All tokens, those that wait included; they live until the next call.
+  std::span<const int32_t> timeline() const { return {parts_.timeline, state_.end}; }
   /// Tokens that are part of the timeline and not fed yet.
   std::span<const int32_t> waiting() const { return {parts_.timeline + state_.fed, state_.end - state_.fed}; }
 
@@ -94,7 +104,7 @@ class Generator final : public Counted {
   };
   /// What lies in the block of memory; the object itself comes first.
   struct Parts {
-    Parts(Layout& layout, const Session& session, const inlay_generator_params& params);
+    Parts(Layout& layout, const Session& session, const inlay_generator_params& params, bool guided);
     void* object;
     int32_t* timeline;  // [context + kMostDrafts]
     char* text;         // [text_bytes]
@@ -103,9 +113,13 @@ class Generator final : public Counted {
     uint64_t sampler_bytes;
     std::byte* lookup;
     uint64_t lookup_bytes;
+    std::byte* guide;
+    uint64_t guide_bytes;
   };
 
-  Generator(Session& session, const inlay_generator_params& params, const Parts& parts, Block block);
+  Generator(Session& session, const inlay_generator_params& params, const Parts& parts, bool guided,
+            Block block);
+  static Guide::Shape guide_shape(const Session& session, const inlay_generator_params& params);
   ~Generator();
   void destroy() override;
   static void check(const Session& session, const inlay_generator_params& params);
@@ -122,7 +136,10 @@ class Generator final : public Counted {
   inlay_status run(uint64_t deadline, GeneratorOutput* output);
   inlay_status feed_prompt(uint64_t deadline);
   inlay_status propose();
+  void propose_forced(uint32_t most);
   inlay_status propose_from(DraftSource source, uint32_t most);
+  inlay_status guide_drafts();
+  inlay_status guide_row(uint32_t row, uint64_t position);
   inlay_status draft(uint64_t deadline);
   inlay_status begin_verify();
   inlay_status verify(uint64_t deadline);
@@ -132,10 +149,10 @@ class Generator final : public Counted {
   inlay_status advance(uint64_t deadline, uint64_t* spent_ns);
   bool automatic() const { return params_.draft_length == 0; }
   inlay_stop stop_after(int32_t token, uint64_t sampled) const;
+  uint64_t left_after(uint64_t sampled) const;
   uint32_t most_drafts() const;
   std::string_view write_text(std::span<const int32_t> tokens, bool ends);
   int32_t certain() const { return parts_.timeline[state_.end - 1]; }
-  std::span<const int32_t> timeline() const { return {parts_.timeline, state_.end}; }
 
   Held<Session> session_;
   Block block_;
@@ -144,6 +161,7 @@ class Generator final : public Counted {
   Sampler sampler_;
   std::optional<LookupDrafter> lookup_;
   std::optional<HostDrafter> host_;
+  std::optional<Guide> guide_;
   DraftPlanner planner_;
   GeneratorState state_;
 
@@ -156,6 +174,7 @@ class Generator final : public Counted {
   uint32_t drafts_ = 0;
   uint32_t accepted_ = 0;
   bool verified_ = false;  // the rows come from a verify, not from a prompt
+  bool forced_ = false;    // the drafts are what the guide forces, no guesses
   uint32_t row_ = 0;
   inlay_stop stop_ = INLAY_STOP_NONE;
   uint64_t draft_ns_ = 0;

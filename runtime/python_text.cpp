@@ -80,6 +80,24 @@ void append_python_number(Value value, std::pmr::string& out) {
   }
 }
 
+}  // namespace
+
+std::string_view python_strip(std::string_view text) {
+  while (!text.empty()) {
+    const Utf8Step step = read_utf8(text);
+    if (step.state != Utf8State::kValid || !is_python_space(step.code_point)) break;
+    text.remove_prefix(step.length);
+  }
+  while (!text.empty()) {
+    size_t begin = text.size() - 1;
+    while (begin > 0 && (static_cast<uint8_t>(text[begin]) & 0xC0) == 0x80) --begin;
+    const Utf8Step step = read_utf8(text.substr(begin));
+    if (step.state != Utf8State::kValid || !is_python_space(step.code_point)) break;
+    text = text.substr(0, begin);
+  }
+  return text;
+}
+
 void append_json_string(std::string_view text, std::pmr::string& out) {
   constexpr char kHex[] = "0123456789abcdef";
   out += '"';
@@ -104,24 +122,6 @@ void append_json_string(std::string_view text, std::pmr::string& out) {
     }
   }
   out += '"';
-}
-
-}  // namespace
-
-std::string_view python_strip(std::string_view text) {
-  while (!text.empty()) {
-    const Utf8Step step = read_utf8(text);
-    if (step.state != Utf8State::kValid || !is_python_space(step.code_point)) break;
-    text.remove_prefix(step.length);
-  }
-  while (!text.empty()) {
-    size_t begin = text.size() - 1;
-    while (begin > 0 && (static_cast<uint8_t>(text[begin]) & 0xC0) == 0x80) --begin;
-    const Utf8Step step = read_utf8(text.substr(begin));
-    if (step.state != Utf8State::kValid || !is_python_space(step.code_point)) break;
-    text = text.substr(0, begin);
-  }
-  return text;
 }
 
 std::string_view strip_front(std::string_view text, char byte) {

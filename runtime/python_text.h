@@ -17,6 +17,9 @@ std::string_view python_strip(std::string_view text);
 std::string_view strip_front(std::string_view text, char byte);
 std::string_view strip_back(std::string_view text, char byte);
 
+/// A JSON string with its quotes, as json.dumps(text, ensure_ascii=False).
+void append_json_string(std::string_view text, std::pmr::string& out);
+
 /// str(value) of what is neither an object nor an array.
 void append_python_str(JsonDocument::Value value, std::pmr::string& out);
 /// json.dumps(value, ensure_ascii=False). Of members with one name the first gives the place and the last the

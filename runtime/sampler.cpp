@@ -65,12 +65,13 @@ void Sampler::check(const inlay_sampler_params& params, uint32_t vocabulary) {
   }
 }
 
-void Sampler::Parts::lay_out(Layout& layout, const inlay_sampler_params& params, uint32_t vocabulary) {
+void Sampler::Parts::lay_out(Layout& layout, const inlay_sampler_params& params, uint32_t vocabulary,
+                             bool masked) {
   const Use use(params, vocabulary);
   biases = layout.take<inlay_logit_bias>(params.bias_count);
   block_maxima = layout.take<float>(cpu::logit_blocks(vocabulary));
   if (params.temperature > 0.0f) block_sums = layout.take<float>(cpu::logit_blocks(vocabulary));
-  if (use.penalties || params.bias_count > 0) adjusted = layout.take<float>(vocabulary);
+  if (use.penalties || params.bias_count > 0 || masked) adjusted = layout.take<float>(vocabulary);
   if (use.penalties) occurrences = layout.take<uint32_t>(vocabulary);
   if (use.truncation()) {
     candidate_logits = layout.take<float>(vocabulary);
@@ -80,16 +81,17 @@ void Sampler::Parts::lay_out(Layout& layout, const inlay_sampler_params& params,
   }
 }
 
-uint64_t Sampler::bytes(const inlay_sampler_params& params, uint32_t vocabulary) {
+uint64_t Sampler::bytes(const inlay_sampler_params& params, uint32_t vocabulary, bool masked) {
   Layout layout;
-  Parts().lay_out(layout, params, vocabulary);
+  Parts().lay_out(layout, params, vocabulary, masked);
   return layout.bytes();
 }
 
-Sampler::Sampler(const inlay_sampler_params& params, uint32_t vocabulary, std::span<std::byte> memory)
+Sampler::Sampler(const inlay_sampler_params& params, uint32_t vocabulary, bool masked,
+                 std::span<std::byte> memory)
     : params_(params), vocabulary_(vocabulary), use_(params, vocabulary), blocks_(cpu::logit_block_ops()) {
   Layout layout(memory.data(), memory.size());
-  parts_.lay_out(layout, params, vocabulary);
+  parts_.lay_out(layout, params, vocabulary, masked);
   if (params_.penalty_window == 0) params_.penalty_window = kDefaultPenaltyWindow;
   std::copy_n(params.biases, params.bias_count, parts_.biases);
   params_.biases = parts_.biases;
@@ -99,9 +101,9 @@ Sampler::Sampler(const inlay_sampler_params& params, uint32_t vocabulary, std::s
 }
 
 inlay_status Sampler::sample(const float* logits, std::span<const int32_t> history, uint64_t position,
-                             int32_t* out_token) noexcept {
+                             int32_t* out_token, const uint32_t* allowed) noexcept {
   *out_token = 0;
-  const inlay_status status = adjust(logits, history);
+  const inlay_status status = adjust(logits, history, allowed);
   if (status != INLAY_OK) return status;
   measure_blocks();
   if (!(maximum_ > -kInfinity)) {
@@ -125,15 +127,18 @@ inlay_status Sampler::sample(const float* logits, std::span<const int32_t> histo
   return INLAY_OK;
 }
 
-/// Points logits_ at the logits after bias and penalties; they are copied only where something changes them.
-inlay_status Sampler::adjust(const float* logits, std::span<const int32_t> history) noexcept {
+/// Points logits_ at the logits after bias, penalties and mask; they are copied only where something changes
+/// them.
+inlay_status Sampler::adjust(const float* logits, std::span<const int32_t> history,
+                             const uint32_t* allowed) noexcept {
   logits_ = logits;
-  if (parts_.adjusted == nullptr) return INLAY_OK;
+  if (!use_.penalties && params_.bias_count == 0 && allowed == nullptr) return INLAY_OK;
   std::memcpy(parts_.adjusted, logits, vocabulary_ * sizeof(float));
   logits_ = parts_.adjusted;
   for (size_t i = 0; i < params_.bias_count; ++i) {
     parts_.adjusted[params_.biases[i].token] += params_.biases[i].bias;
   }
+  if (allowed != nullptr) forbid(allowed);
   if (!use_.penalties) return INLAY_OK;
   const auto window = history.last(std::min<size_t>(history.size(), params_.penalty_window));
   if (!apply_penalties(window)) {
@@ -141,6 +146,22 @@ inlay_status Sampler::adjust(const float* logits, std::span<const int32_t> histo
     return INLAY_ERROR_INVALID_ARGUMENT;
   }
   return INLAY_OK;
+}
+
+void Sampler::forbid(const uint32_t* allowed) noexcept {
+  for (uint32_t begin = 0; begin < vocabulary_; begin += 32) {
+    const uint32_t word = allowed[begin / 32];
+    if (word == UINT32_MAX) continue;
+    const uint32_t count = std::min(32u, vocabulary_ - begin);
+    float* logits = parts_.adjusted + begin;
+    if (word == 0) {
+      std::fill_n(logits, count, -kInfinity);
+      continue;
+    }
+    for (uint32_t i = 0; i < count; ++i) {
+      if ((word >> i & 1) == 0) logits[i] = -kInfinity;
+    }
+  }
 }
 
 bool Sampler::apply_penalties(std::span<const int32_t> window) noexcept {

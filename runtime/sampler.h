@@ -25,17 +25,21 @@ class Sampler {
   /// Throws INLAY_ERROR_INVALID_ARGUMENT with words for parameters out of range.
   static void check(const inlay_sampler_params& params, uint32_t vocabulary);
   /// Bytes of memory that a sampler with these parameters takes; up to 20 a token of the vocabulary.
-  static uint64_t bytes(const inlay_sampler_params& params, uint32_t vocabulary);
+  /// `masked`: draws will be given masks.
+  static uint64_t bytes(const inlay_sampler_params& params, uint32_t vocabulary, bool masked = false);
 
   /// `memory` is aligned to a cache line, stays the owner's and has to outlive the sampler; what the
   /// parameters point to is copied. They have to pass check().
-  Sampler(const inlay_sampler_params& params, uint32_t vocabulary, std::span<std::byte> memory);
+  Sampler(const inlay_sampler_params& params, uint32_t vocabulary, std::span<std::byte> memory)
+      : Sampler(params, vocabulary, false, memory) {}
+  Sampler(const inlay_sampler_params& params, uint32_t vocabulary, bool masked, std::span<std::byte> memory);
 
   /// The token at `position`, given the tokens before it (penalties look at the last of them) and its logits,
   /// [vocabulary]. INLAY_ERROR_INVALID_ARGUMENT for a history token that the penalties meet outside the
   /// vocabulary, and where no token can be drawn because each is forbidden. Allocates nothing.
+  /// Where `allowed` is given, tokens whose bit (token % 32 of word token / 32) is 0 are forbidden.
   inlay_status sample(const float* logits, std::span<const int32_t> history, uint64_t position,
-                      int32_t* out_token) noexcept;
+                      int32_t* out_token, const uint32_t* allowed = nullptr) noexcept;
 
   uint64_t seed() const { return params_.seed; }
   void set_seed(uint64_t seed) { params_.seed = seed; }
@@ -57,7 +61,7 @@ class Sampler {
   /// What lies in the block of memory, each part only where the parameters need it.
   struct Parts {
     inlay_logit_bias* biases = nullptr;   // [bias_count]
-    float* adjusted = nullptr;            // [vocabulary] logits after bias and penalties
+    float* adjusted = nullptr;            // [vocabulary] logits after bias, penalties and mask
     uint32_t* occurrences = nullptr;      // [vocabulary] in the penalty window; all zero between draws
     float* block_maxima = nullptr;        // [blocks]
     float* block_sums = nullptr;          // [blocks] of weights
@@ -66,10 +70,12 @@ class Sampler {
     int32_t* candidate_tokens = nullptr;  // [vocabulary]
     double* histogram = nullptr;          // a mass for each radix digit
 
-    void lay_out(Layout& layout, const inlay_sampler_params& params, uint32_t vocabulary);
+    void lay_out(Layout& layout, const inlay_sampler_params& params, uint32_t vocabulary, bool masked);
   };
 
-  inlay_status adjust(const float* logits, std::span<const int32_t> history) noexcept;
+  inlay_status adjust(const float* logits, std::span<const int32_t> history,
+                      const uint32_t* allowed) noexcept;
+  void forbid(const uint32_t* allowed) noexcept;
   bool apply_penalties(std::span<const int32_t> window) noexcept;
   void measure_blocks() noexcept;
   int32_t likeliest() const noexcept;

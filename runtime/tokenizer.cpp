@@ -244,6 +244,15 @@ int32_t Tokenizer::find(std::string_view bytes) const {
   return -1;
 }
 
+std::string_view Tokenizer::chat_bytes(int32_t token) const {
+  const std::string_view bytes = token_bytes(token);
+  if (!is_hidden(token)) return bytes;
+  for (const std::string_view tag : {"<think>", "</think>", "<tool_call>", "</tool_call>"}) {
+    if (bytes == tag) return bytes;
+  }
+  return {};
+}
+
 bool Tokenizer::is_end_of_generation(int32_t token) const {
   return token >= 0 && std::find(ends_.begin(), ends_.end(), token) != ends_.end();
 }

@@ -86,6 +86,10 @@ class Tokenizer {
     return show_special || !is_hidden(token) ? token_bytes(token) : std::string_view();
   }
 
+  /// What a chat's parser sees of the token: as visible_bytes, and the tags of the format in any case, which
+  /// some files have as control tokens.
+  std::string_view chat_bytes(int32_t token) const;
+
   /// The token whose bytes, or special name, these are; -1 where there is none. Constant time.
   int32_t find(std::string_view bytes) const;
 

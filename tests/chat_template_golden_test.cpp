@@ -40,7 +40,7 @@ TEST_CASE("the published template's chats, byte for byte") {
     ChatText text(memory);
     std::string error;
     try {
-      render_chat(known, chat, text);
+      render_chat(known, ChatScript(chat, memory), 0, text);
     } catch (const Error& refusal) {
       error = refusal.what();
     }

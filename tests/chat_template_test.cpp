@@ -40,7 +40,7 @@ Rendered render(const ChatTemplate& known, const std::string& json) {
   Rendered rendered;
   try {
     const JsonDocument chat(json, "chat", memory);
-    render_chat(known, chat.root(), text);
+    render_chat(known, ChatScript(chat.root(), memory), 0, text);
     rendered.text = text.text;
     rendered.literals.assign(text.literals.begin(), text.literals.end());
     rendered.thinks = text.thinks;

@@ -123,6 +123,15 @@ void check(inlay_status status, const inlay_generator* generator, const char* wh
        what);
 }
 
+void check(inlay_status status, const inlay_chat* chat, const char* what) {
+  if (status >= INLAY_OK) return;
+  fail(status,
+       message_of([](const void* h, char* b,
+                     size_t n) { return inlay_chat_message(static_cast<const inlay_chat*>(h), b, n); },
+                  chat),
+       what);
+}
+
 Runtime make_runtime(const Options& options) {
   inlay_runtime_params params = INLAY_RUNTIME_PARAMS_INIT;
   const std::string device = options.text("--device", "cpu");

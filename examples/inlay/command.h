@@ -52,6 +52,7 @@ using File = std::unique_ptr<inlay_file, Destroyer<inlay_file, inlay_file_destro
 using Model = std::unique_ptr<inlay_model, Destroyer<inlay_model, inlay_model_destroy>>;
 using Session = std::unique_ptr<inlay_session, Destroyer<inlay_session, inlay_session_destroy>>;
 using Tokenizer = std::unique_ptr<inlay_tokenizer, Destroyer<inlay_tokenizer, inlay_tokenizer_destroy>>;
+using Chat = std::unique_ptr<inlay_chat, Destroyer<inlay_chat, inlay_chat_destroy>>;
 using Generator = std::unique_ptr<inlay_generator, Destroyer<inlay_generator, inlay_generator_destroy>>;
 
 // Each of these ends the command where the call fails.
@@ -63,6 +64,7 @@ Session make_session(inlay_runtime* runtime, inlay_model* model, const inlay_ses
 void check(inlay_status status, const inlay_runtime* runtime, const char* what);
 void check(inlay_status status, const inlay_session* session, const char* what);
 void check(inlay_status status, const inlay_generator* generator, const char* what);
+void check(inlay_status status, const inlay_chat* chat, const char* what);
 
 inlay_model_info info_of(const inlay_file* file);
 inlay_session_params session_params(const Options& options);

@@ -1,5 +1,3 @@
-#include <unistd.h>
-
 #include <cstdlib>
 
 #include "command.h"
@@ -97,88 +95,6 @@ int run_generate(int count, char** words) {
   }
   if (!as_tokens) std::printf("\n");
   print_stats(generator.get(), options.has("--json"));
-  return 0;
-}
-
-int run_chat(int count, char** words) {
-  const Options options(count, words,
-                        common_options({"-n", "--think", "--think-budget", "--system", "--temp", "--top-p",
-                                        "--top-k", "--min-p", "--repeat-penalty", "--frequency-penalty",
-                                        "--presence-penalty", "--seed", "--draft", "--draft-p-min"}),
-                        {});
-  const std::string think = options.text("--think", "on");
-  if (think != "on" && think != "off") throw Failure("--think is on or off, not \"" + think + "\"");
-  const uint64_t think_budget = options.number("--think-budget", UINT64_MAX);
-  const Runtime runtime = make_runtime(options);
-  const File file = open_file(runtime.get(), options.model());
-  const Model model = make_model(runtime.get(), file.get());
-  if (inlay_model_tokenizer(model.get()) == nullptr) throw Failure("the model has no tokenizer to chat with");
-  inlay_generator_params params = INLAY_GENERATOR_PARAMS_INIT;
-  inlay_session_params session_options = session_params(options);
-  session_options.mtp = read_draft(options, &params) ? 1 : 0;
-  const Session session = make_session(runtime.get(), model.get(), session_options);
-  inlay_sampler_params sampler = sampler_params(options);
-  if (!options.has("--temp")) sampler.temperature = 0.6f;
-  if (!options.has("--top-p")) sampler.top_p = 0.95f;
-  params.sampler = &sampler;
-  params.show_special = 1;
-  params.max_tokens = options.number("-n", 0);
-  inlay_generator* made = nullptr;
-  check(inlay_generator_create(session.get(), &params, &made), runtime.get(), "cannot make a generator");
-  const Generator generator(made);
-
-  const bool terminal = isatty(STDOUT_FILENO) != 0;
-  const int32_t think_end = inlay_tokenizer_find(inlay_model_tokenizer(model.get()), "</think>", 8);
-  std::string prompt;
-  if (options.has("--system"))
-    prompt = "<|im_start|>system\n" + options.text("--system", "") + "<|im_end|>\n";
-  bool first = true;
-  for (;;) {
-    if (terminal) std::printf("\033[1m> \033[0m");
-    std::fflush(stdout);
-    std::string line;
-    int c;
-    while ((c = std::getchar()) != EOF && c != '\n') line += static_cast<char>(c);
-    if (c == EOF && line.empty()) break;
-    // The turn before ended with <|im_end|>, which the generator feeds with this prompt.
-    prompt += std::string(first ? "" : "\n") + "<|im_start|>user\n" + line +
-              "<|im_end|>\n<|im_start|>assistant\n" +
-              (think == "on" ? "<think>\n" : "<think>\n\n</think>\n\n");
-    first = false;
-    check(inlay_generator_prompt_text(generator.get(), prompt.data(), prompt.size(), 1), generator.get(),
-          "the prompt");
-    prompt.clear();
-    bool thinking = think == "on";
-    uint64_t thought = 0;
-    if (thinking && terminal) std::printf("\033[2m");
-    inlay_output output = INLAY_OUTPUT_INIT;
-    for (inlay_status status = INLAY_OK; status != INLAY_END;) {
-      status = inlay_generator_next(generator.get(), INLAY_NO_BUDGET, &output);
-      check(status, generator.get(), "generating");
-      std::string text(output.text, output.text_bytes);
-      for (const char* special : {"<|im_end|>", "<|endoftext|>"}) {
-        if (const size_t at = text.find(special); at != std::string::npos) text.erase(at);
-      }
-      bool closed = false;
-      for (size_t i = 0; i < output.token_count; ++i) closed = closed || output.tokens[i] == think_end;
-      if (thinking) thought += output.token_count;
-      std::fputs(text.c_str(), stdout);
-      if (thinking && !closed && thought >= think_budget && status == INLAY_OK) {
-        constexpr char kClose[] = "\n</think>\n\n";
-        check(inlay_generator_prompt_text(generator.get(), kClose, sizeof kClose - 1, 1), generator.get(),
-              "thinking");
-        std::fputs(kClose, stdout);
-        closed = true;
-      }
-      if (closed && thinking) {
-        thinking = false;
-        if (terminal) std::printf("\033[0m");
-      }
-      std::fflush(stdout);
-    }
-    std::printf(terminal ? "\033[0m\n" : "\n");
-    if (c == EOF) break;
-  }
   return 0;
 }
 

@@ -733,6 +733,21 @@ typedef enum inlay_draft_kind {
   INLAY_DRAFT_HOST = 4        /* the drafter given */
 } inlay_draft_kind;
 
+/* A host's say in what may come next: a game's rules, a list of names, a language of its own. */
+typedef struct inlay_mask {
+  uint32_t struct_size;
+  void *user_data;
+  /* Clears in `allowed`, (vocabulary + 31) / 32 words that are all ones, the bit token % 32 of word token /
+   * 32 of every token that must not follow `tokens` (all of the timeline, the newest last). INLAY_OK: the
+   * mask counts; a positive status: all may follow; a negative one is passed on as INLAY_ERROR_CALLBACK.
+   * Called once for each place of a round, drafts included, before the model's pass over it; a draft that it
+   * forbids is never verified. */
+  inlay_status (*allow)(void *user_data, const int32_t *tokens, size_t count, uint32_t *allowed,
+                        uint32_t vocabulary);
+} inlay_mask;
+#define INLAY_MASK_INIT \
+  { sizeof(inlay_mask), NULL, NULL }
+
 typedef struct inlay_generator inlay_generator;
 
 typedef struct inlay_generator_params {
@@ -745,15 +760,19 @@ typedef struct inlay_generator_params {
   uint64_t max_tokens;          /* of an answer; 0: until the context is full */
   uint32_t ignore_end;          /* not 0: go on after the token that ends the text */
   uint32_t show_special;        /* not 0: special tokens appear in the text */
+  const inlay_mask *mask;       /* null: none; copied */
 } inlay_generator_params;
 #define INLAY_GENERATOR_PARAMS_INIT \
-  { sizeof(inlay_generator_params), NULL, 0, 0, 0.0f, NULL, 0, 0, 0 }
+  { sizeof(inlay_generator_params), NULL, 0, 0, 0.0f, NULL, 0, 0, 0, NULL }
 
 typedef enum inlay_stop {
   INLAY_STOP_NONE = 0,
   INLAY_STOP_END_OF_TEXT = 1,
   INLAY_STOP_MAX_TOKENS = 2,
-  INLAY_STOP_CONTEXT_FULL = 3
+  INLAY_STOP_CONTEXT_FULL = 3,
+  INLAY_STOP_STRING = 4,     /* a chat's stop string came */
+  INLAY_STOP_REPETITION = 5, /* a chat's answer went round in a loop */
+  INLAY_STOP_HOST = 6        /* inlay_chat_stop */
 } inlay_stop;
 
 /* What one call of inlay_generator_next brought. The pointers live until the next call on the generator. */
@@ -873,6 +892,119 @@ INLAY_API inlay_status inlay_chat_render_tokens(inlay_runtime *runtime, const in
                                                 const inlay_chat_format *format, const char *json,
                                                 size_t json_bytes, int32_t *tokens, size_t capacity,
                                                 size_t *out_count);
+
+/* A conversation: messages go in, events come out. It drives the session, which the caller keeps and must
+ * leave alone, and answers through a generator of its own. */
+typedef struct inlay_chat inlay_chat;
+
+/* Sampling as the model cards have it. */
+typedef enum inlay_sampling {
+  INLAY_SAMPLING_PRECISE = 1, /* temperature 0.6, top-p 0.95 */
+  INLAY_SAMPLING_LIVELY = 2   /* temperature 0.7, top-p 0.95, top-k 20, repeat penalty 1.1 */
+} inlay_sampling;
+
+/* Fills in what the preset says and leaves the rest of *params, which is initialised, as it is. */
+INLAY_API inlay_status inlay_sampler_preset(inlay_sampling preset, inlay_sampler_params *params);
+
+typedef struct inlay_chat_params {
+  uint32_t struct_size;
+  const inlay_chat_format *format;         /* null: what the model's file has; copied */
+  const inlay_generator_params *generator; /* null: INLAY_SAMPLING_PRECISE and no drafts; copied. Its
+                                              max_tokens is the default of inlay_chat_answer_params */
+  const char *tools;                       /* JSON: an array of tool definitions; null: none */
+  size_t tools_bytes;
+  uint32_t keep_reasoning; /* not 0: reasoning of earlier turns stays in the timeline (preserve_thinking),
+                              where the format knows that */
+} inlay_chat_params;
+#define INLAY_CHAT_PARAMS_INIT \
+  { sizeof(inlay_chat_params), NULL, NULL, NULL, 0, 0 }
+
+/* A conversation on an empty session of a model with a tokenizer. Beside the generator's memory it takes that
+ * of a fork of the session: the mark to which the session goes back where the format changes what was said.
+ * params may be null. INLAY_ERROR_CHAT_TEMPLATE where no format is given and the file's is not known. */
+INLAY_API inlay_status inlay_chat_create(inlay_session *session, const inlay_chat_params *params,
+                                         inlay_chat **out_chat);
+INLAY_API void inlay_chat_destroy(inlay_chat *chat);
+INLAY_API size_t inlay_chat_message(const inlay_chat *chat, char *buffer, size_t capacity);
+
+/* Adds a message: a role ("system", "user", "assistant", "tool") and what it says; or one as JSON, an object
+ * or an array of them, with "role", "content", "reasoning_content" and "tool_calls" as templates know them.
+ * Takes memory of the runtime's for it. INLAY_ERROR_WRONG_STATE while an answer is under way. */
+INLAY_API inlay_status inlay_chat_add(inlay_chat *chat, const char *role, const char *content,
+                                      size_t content_bytes);
+INLAY_API inlay_status inlay_chat_add_json(inlay_chat *chat, const char *json, size_t json_bytes);
+
+typedef enum inlay_thinking {
+  INLAY_THINKING_DEFAULT = 0, /* as the format has it */
+  INLAY_THINKING_ON = 1,
+  INLAY_THINKING_OFF = 2
+} inlay_thinking;
+
+typedef struct inlay_chat_answer_params {
+  uint32_t struct_size;
+  int32_t thinking;          /* an inlay_thinking */
+  uint64_t think_budget;     /* tokens of reasoning, after which it is closed; 0: any number */
+  const char *think_closing; /* words put before the closing tag then, zero terminated; null: none. A nudge,
+                                "Time is short, so I answer now." for example; 60 tokens at most */
+  const char *const
+      *stop_strings;         /* strings of the answer that end it, zero terminated; they are not shown */
+  size_t stop_string_count;  /* at most 16 of 64 bytes each */
+  uint64_t max_tokens;       /* of the answer, reasoning included; 0: the generator's */
+  uint32_t repetition_limit; /* tokens that a loop may last before it ends the answer with
+                                INLAY_STOP_REPETITION; 0: 512; UINT32_MAX: any number */
+} inlay_chat_answer_params;
+#define INLAY_CHAT_ANSWER_PARAMS_INIT \
+  { sizeof(inlay_chat_answer_params), 0, 0, NULL, NULL, 0, 0, 0 }
+
+/* Begins the answer to all that was said; inlay_chat_next goes on with it. params may be null. Renders and
+ * tokenizes only what the timeline does not have yet. INLAY_ERROR_INVALID_ARGUMENT where the template refuses
+ * the conversation, in its words; INLAY_ERROR_CONTEXT_FULL where it does not fit. */
+INLAY_API inlay_status inlay_chat_answer(inlay_chat *chat, const inlay_chat_answer_params *params);
+
+typedef enum inlay_chat_event_kind {
+  INLAY_CHAT_NONE = 0,
+  INLAY_CHAT_REASONING = 1,  /* text that was thought */
+  INLAY_CHAT_ANSWER = 2,     /* text that is said */
+  INLAY_CHAT_CALL_BEGIN = 3, /* a tool call; text: the tool's name */
+  INLAY_CHAT_ARGUMENT = 4,   /* an argument begins; text: its name */
+  INLAY_CHAT_ARGUMENT_TEXT =
+      5,                   /* of its value, as the model wrote it: JSON but for strings, which stand bare */
+  INLAY_CHAT_CALL_END = 6, /* the call is complete */
+  INLAY_CHAT_CALL_BROKEN = 7, /* what looked like a call, or began as one, is none; what follows is answer */
+  INLAY_CHAT_WARNING = 8,     /* text: words for the host's developer */
+  INLAY_CHAT_END = 9          /* the answer is complete; stop says why */
+} inlay_chat_event_kind;
+
+typedef struct inlay_chat_event {
+  uint32_t struct_size;
+  int32_t kind;     /* an inlay_chat_event_kind */
+  const char *text; /* whole UTF-8 characters, zero terminated, until the next call on the chat */
+  size_t text_bytes;
+  uint32_t call; /* the number of the call, from 0, where the event is of one */
+  int32_t stop;  /* with INLAY_CHAT_END: an inlay_stop */
+  /* Of this answer so far: */
+  uint64_t prompt_tokens;    /* fed before it */
+  uint64_t reused_tokens;    /* of the timeline that were kept */
+  uint64_t rewound_tokens;   /* of the timeline that were taken back first */
+  uint64_t reasoning_tokens; /* tags included */
+  uint64_t answer_tokens;
+  uint32_t thought_closed; /* 1: reasoning was closed by the budget */
+  uint32_t reserved;
+  uint64_t prompt_ns;
+  uint64_t reasoning_ns;
+  uint64_t answer_ns;
+} inlay_chat_event;
+#define INLAY_CHAT_EVENT_INIT \
+  { sizeof(inlay_chat_event), 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/* The next event, after at most budget_us microseconds. INLAY_OK: there is one. INLAY_PENDING: the budget is
+ * used up. INLAY_END: it is INLAY_CHAT_END; messages can be added, and the next answer begun. Allocates
+ * nothing. */
+INLAY_API inlay_status inlay_chat_next(inlay_chat *chat, uint64_t budget_us, inlay_chat_event *out_event);
+
+/* Ends the answer where it is: the round under way is finished, then inlay_chat_next gives INLAY_CHAT_END
+ * with INLAY_STOP_HOST. */
+INLAY_API inlay_status inlay_chat_stop(inlay_chat *chat);
 
 #ifdef __cplusplus
 }
