@@ -346,18 +346,19 @@ inlay_status Session::estimate(size_t prompt, size_t rounds, uint32_t width, inl
   return INLAY_OK;
 }
 
-/// Runs some slices of each kind once to warm up and once to time them.
+/// Runs some slices of each kind, the first of them to warm up.
 void Session::probe_pass(const Pass& pass) {
   constexpr uint32_t kRuns = 3;
   Device& device = model_->device();
   DeviceScratch& scratch = scratch_->device();
   std::array<uint8_t, Device::kSliceKinds> runs{};
   const uint32_t slices = device.slice_count(scratch, pass);
-  for (uint32_t i = 0; i < slices; ++i) {
-    const uint32_t kind = device.slice_kind(scratch, pass, i);
+  // Twice, for kinds of which a pass has one slice only.
+  for (uint32_t i = 0; i < 2 * slices; ++i) {
+    const uint32_t kind = device.slice_kind(scratch, pass, i % slices);
     if (kind == Device::kNoSlice || runs[kind] >= kRuns) continue;
     const uint64_t before = now_ns();
-    if (device.run(scratch, pass, i, i + 1) != INLAY_OK) break;
+    if (device.run(scratch, pass, i % slices, i % slices + 1) != INLAY_OK) break;
     if (++runs[kind] > 1) scratch_->costs().add(kind, now_ns() - before);
   }
   device.abandon(scratch, pass, slices);

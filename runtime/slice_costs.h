@@ -15,10 +15,10 @@ class SliceCosts {
  public:
   void add(uint32_t kind, uint64_t ns) {
     Kind& k = kinds_[kind];
-    k.longest = std::max(ns, k.longest - k.longest / 16);
-    // One slice in the way of something else must not count for the next thousand.
-    const auto sample =
-        k.samples < 8 ? static_cast<double>(ns) : std::min(static_cast<double>(ns), 16 * k.mean);
+    // A slice during which the system gave the core to someone else says nothing of those to come.
+    const double sample =
+        k.samples < 4 ? static_cast<double>(ns) : std::min(static_cast<double>(ns), kOutlier * k.mean);
+    k.longest = std::max(static_cast<uint64_t>(sample), k.longest - k.longest / 16);
     ++k.samples;
     const double weight = 1.0 / static_cast<double>(std::min(k.samples, kMemory));
     const double difference = sample - k.mean;
@@ -35,6 +35,7 @@ class SliceCosts {
 
  private:
   static constexpr uint64_t kMemory = 1024;  // samples that a mean goes back
+  static constexpr double kOutlier = 4;      // times the mean, and more is not the slice's own
   struct Kind {
     uint64_t longest = 0;
     uint64_t samples = 0;

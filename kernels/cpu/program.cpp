@@ -7,7 +7,7 @@ namespace {
 
 // A narrow slice reads about this much of the weights; a wide one does about this many multiplications, or
 // that many rows of the operations between the products. All are a few hundred microseconds on two cores.
-constexpr uint64_t kNarrowSliceBytes = 2u << 20;
+constexpr uint64_t kNarrowSliceBytes = 1u << 20;
 constexpr uint64_t kWideSliceProducts = 24'000'000;
 constexpr uint32_t kWideSliceElements = 64 << 10;
 constexpr uint32_t kWideDeltaRows = 8;

@@ -1,0 +1,194 @@
+// A 60 Hz host without a screen: so many frames, each of which gives Inlay its budget, and how long Inlay
+// took. Fails where a frame takes longer than its budget and the longest slice, or where the text is not that
+// of a run without budgets.
+//
+//   frames MODEL FRAMES THREADS BUDGET_US...
+
+#include <inlay/inlay.h>
+#include <time.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double us_since(Clock::time_point begin) {
+  return std::chrono::duration<double, std::micro>(Clock::now() - begin).count();
+}
+
+/// What this thread has computed: time that the system gave to others does not count.
+double cpu_us() {
+#ifdef CLOCK_THREAD_CPUTIME_ID
+  timespec now = {};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) * 1e6 + static_cast<double>(now.tv_nsec) * 1e-3;
+#else
+  return std::chrono::duration<double, std::micro>(Clock::now().time_since_epoch()).count();
+#endif
+}
+
+[[noreturn]] void give_up(const char* what) {
+  std::fprintf(stderr, "frames: %s\n", what);
+  std::exit(1);
+}
+
+void need(inlay_status status, const char* what) {
+  if (status < INLAY_OK) give_up((std::string(what) + ": " + inlay_status_name(status)).c_str());
+}
+
+constexpr uint64_t kAnswer = 120;  // tokens
+const char kPrompt[] =
+    "Good evening! The road was long, the rain was cold, and I have not eaten since the morning. What is "
+    "there in the kitchen, and what would a bed for the night cost me?";
+
+/// One character, with drafts where the model has a head for them, that never stops talking.
+struct Character {
+  inlay_session* session = nullptr;
+  inlay_generator* generator = nullptr;
+
+  explicit Character(inlay_model* model) {
+    inlay_model_info info = INLAY_MODEL_INFO_INIT;
+    inlay_model_get_info(model, &info);
+    inlay_session_params session_params = INLAY_SESSION_PARAMS_INIT;
+    session_params.context_length = 1024;
+    session_params.mtp = info.mtp_layers > 0;
+    need(inlay_session_create(model, &session_params, &session), "session");
+    inlay_sampler_params sampler = INLAY_SAMPLER_PARAMS_INIT;
+    sampler.temperature = 0.8f;
+    sampler.top_p = 0.95f;
+    sampler.repeat_penalty = 1.05f;
+    sampler.seed = 7;
+    inlay_generator_params params = INLAY_GENERATOR_PARAMS_INIT;
+    params.sampler = &sampler;
+    params.draft = info.mtp_layers > 0 ? INLAY_DRAFT_MTP : INLAY_DRAFT_LOOKUP;
+    params.max_tokens = kAnswer;
+    params.ignore_end = 1;
+    need(inlay_generator_create(session, &params, &generator), "generator");
+  }
+  ~Character() {
+    inlay_generator_destroy(generator);
+    inlay_session_destroy(session);
+  }
+  void ask() {
+    need(inlay_session_reset(session), "reset");
+    need(inlay_generator_prompt_text(generator, kPrompt, sizeof kPrompt - 1, 0), "prompt");
+  }
+  double longest_us() const {
+    inlay_progress progress = INLAY_PROGRESS_INIT;
+    inlay_generator_get_progress(generator, &progress);
+    return static_cast<double>(progress.longest_slice_ns) * 1e-3;
+  }
+};
+
+std::string unhurried(inlay_model* model) {
+  Character character(model);
+  character.ask();
+  std::string text;
+  for (;;) {
+    inlay_output output = INLAY_OUTPUT_INIT;
+    const inlay_status status = inlay_generator_next(character.generator, INLAY_NO_BUDGET, &output);
+    need(status, "next");
+    text.append(output.text, output.text_bytes);
+    if (status == INLAY_END) return text;
+  }
+}
+
+struct Overshoots {
+  std::vector<double> us;  // over the budget, negative where it was kept
+  uint64_t beyond = 0;     // frames that took longer than the budget and the longest slice
+  uint64_t answers = 0;
+  uint64_t wrong = 0;  // answers with other words
+  double longest_us = 0;
+};
+
+Overshoots run(inlay_model* model, const std::string& expected, int frames, uint64_t budget_us, bool by_cpu) {
+  Character character(model);
+  character.ask();
+  Overshoots result;
+  std::string text;
+  for (int frame = 0; frame < frames; ++frame) {
+    const Clock::time_point begin = Clock::now();
+    const double cpu_begin = cpu_us();
+    inlay_status status = INLAY_OK;
+    // What is left of the budget after a round may do for a part of the next.
+    while (status == INLAY_OK) {
+      const double used = us_since(begin);
+      if (used >= static_cast<double>(budget_us)) break;
+      inlay_output output = INLAY_OUTPUT_INIT;
+      status = inlay_generator_next(character.generator, budget_us - static_cast<uint64_t>(used), &output);
+      need(status, "next");
+      text.append(output.text, output.text_bytes);
+    }
+    const double wall = us_since(begin);
+    const double took = by_cpu ? std::min(wall, cpu_us() - cpu_begin) : wall;
+    result.us.push_back(wall - static_cast<double>(budget_us));
+    result.beyond += took > static_cast<double>(budget_us) + character.longest_us() + 1 ? 1 : 0;
+    if (status == INLAY_END) {
+      ++result.answers;
+      result.wrong += text != expected ? 1 : 0;
+      text.clear();
+      character.ask();
+    }
+  }
+  result.longest_us = character.longest_us();
+  return result;
+}
+
+void print(uint64_t budget_us, Overshoots& result) {
+  std::sort(result.us.begin(), result.us.end());
+  const auto quantile = [&](double q) {
+    return result.us[static_cast<size_t>(q * static_cast<double>(result.us.size() - 1))];
+  };
+  constexpr double kEdges[] = {0, 50, 100, 200, 400, 800, 1600};
+  std::printf(
+      "budget %5llu us, %zu frames, %llu answers: over by (us) p50 %.0f, p99 %.0f, most %.0f; longest slice "
+      "%.0f\n",
+      static_cast<unsigned long long>(budget_us), result.us.size(),
+      static_cast<unsigned long long>(result.answers), quantile(0.5), quantile(0.99), result.us.back(),
+      result.longest_us);
+  auto from = result.us.begin();
+  for (const double edge : kEdges) {
+    const auto to = std::lower_bound(from, result.us.end(), edge + 1e-9);
+    std::printf("  <= %4.0f us over: %zd\n", edge, to - from);
+    from = to;
+  }
+  std::printf("  more: %zd; beyond the longest slice: %llu; answers with other words: %llu\n",
+              result.us.end() - from, static_cast<unsigned long long>(result.beyond),
+              static_cast<unsigned long long>(result.wrong));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 5) give_up("usage: frames MODEL FRAMES THREADS BUDGET_US...");
+  inlay_runtime_params runtime_params = INLAY_RUNTIME_PARAMS_INIT;
+  runtime_params.threads = static_cast<uint32_t>(std::atoi(argv[3]));
+  inlay_runtime* runtime = nullptr;
+  inlay_model* model = nullptr;
+  inlay_source source = INLAY_SOURCE_INIT;
+  source.path = argv[1];
+  inlay_model_params model_params = INLAY_MODEL_PARAMS_INIT;
+  model_params.read_ahead = 1;
+  need(inlay_runtime_create(&runtime_params, &runtime), "runtime");
+  need(inlay_model_open(runtime, &source, &model_params, &model), "model");
+  const std::string expected = unhurried(model);
+  bool good = !expected.empty();
+  for (int i = 4; i < argc; ++i) {
+    const auto budget_us = static_cast<uint64_t>(std::atoll(argv[i]));
+    Overshoots result = run(model, expected, std::atoi(argv[2]), budget_us, runtime_params.threads == 1);
+    print(budget_us, result);
+    good = good && result.beyond == 0 && result.wrong == 0;
+  }
+  inlay_model_destroy(model);
+  inlay_runtime_destroy(runtime);
+  std::puts(good ? "kept" : "BROKEN");
+  return good ? 0 : 1;
+}
