@@ -178,3 +178,54 @@ TEST_CASE("generating, with every way of drafting, allocates nothing") {
     CHECK(brought == 120);
   }
 }
+
+TEST_CASE("saving, loading, rewinding to marks, pages of a pool, batches and estimates allocate nothing") {
+  Watched watched("blocks32.gguf");
+  inlay_pool_params pool_params = INLAY_POOL_PARAMS_INIT;
+  pool_params.tokens = 10 * 256;
+  pool_params.mtp = 1;
+  inlay_pool* made = nullptr;
+  REQUIRE(inlay_pool_create(watched.model->get(), &pool_params, &made) == INLAY_OK);
+  const Handle<inlay_pool> pool(made);
+  inlay_session_params params = session_params(600, true, INLAY_KV_DEFAULT);
+  params.pool = made;
+  const Handle<inlay_session> session = watched.model->session(params);
+  inlay_fork_params fork_params = INLAY_FORK_PARAMS_INIT;
+  fork_params.share_scratch = 1;
+  inlay_session* forked = nullptr;
+  REQUIRE(inlay_session_fork_with(session.get(), &fork_params, &forked) == INLAY_OK);
+  const Handle<inlay_session> other(forked);
+  inlay_generator* generating = nullptr;
+  REQUIRE(inlay_generator_create(other.get(), nullptr, &generating) == INLAY_OK);
+  const Handle<inlay_generator> generator(generating);
+  const std::vector<int32_t> tokens = random_tokens(1, 300, watched.model->vocabulary());
+  std::vector<std::byte> buffer(8u << 20);
+  int failures = 0;
+  const uint64_t allocations = watched.allocations([&] {
+    uint64_t bytes = 0;
+    inlay_estimate estimate = INLAY_ESTIMATE_INIT;
+    inlay_output output = INLAY_OUTPUT_INIT;
+    for (int round = 0; round < 4; ++round) {
+      failures += !ok(inlay_session_reset(session.get()));
+      failures += !ok(inlay_session_prefill(session.get(), tokens.data(), tokens.size()));
+      failures += !ok(inlay_session_estimate(session.get(), 100, 10, 8, &estimate));
+      failures += !ok(inlay_session_rewind_to(other.get(), session.get()));
+      inlay_session* batch[] = {session.get(), other.get()};
+      failures += !ok(inlay_session_begin_steps(batch, tokens.data(), 2));
+      while (inlay_session_poll(session.get()) == INLAY_PENDING) {
+      }
+      failures += !ok(inlay_session_save_memory(session.get(), buffer.data(), buffer.size(), &bytes));
+      failures += !ok(inlay_session_load_memory(other.get(), buffer.data(), bytes));
+      failures += !ok(inlay_session_load_memory(session.get(), buffer.data(), bytes));
+      buffer[700] ^= std::byte{1};
+      failures += ok(inlay_session_load_memory(session.get(), buffer.data(), bytes));
+      failures += !ok(inlay_generator_prompt_tokens(generating, tokens.data(), 40));
+      failures += inlay_generator_next(generating, 200, &output) < 0;
+      failures += !ok(inlay_generator_save_memory(generating, buffer.data(), buffer.size(), &bytes));
+      failures += !ok(inlay_generator_load_memory(generating, buffer.data(), bytes));
+      failures += inlay_generator_next(generating, INLAY_NO_BUDGET, &output) < 0;
+    }
+  });
+  CHECK(allocations == 0);
+  CHECK(failures == 0);
+}

@@ -4,7 +4,7 @@
 # Usage: need_packages.sh [PACKAGE...]      none: those of the default preset
 set -u
 [ $# -gt 0 ] || set -- cmake ninja-build gcc g++ pkg-config libutf8proc-dev flatbuffers-compiler libflatbuffers-dev \
-  rapidjson-dev libxxhash-dev doctest-dev libbenchmark-dev \
+  rapidjson-dev libxxhash-dev doctest-dev libbenchmark-dev abigail-tools \
   python3-numpy python3-jinja2
 missing=
 for package; do

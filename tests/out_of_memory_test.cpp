@@ -106,6 +106,25 @@ const Creation kCreations[] = {
        inlay_session_destroy(made);
        return status;
      }},
+    {"pool and a session of it",
+     [](const Parents& parents) {
+       inlay_pool_params params = INLAY_POOL_PARAMS_INIT;
+       params.tokens = 1000;
+       inlay_pool* pool = nullptr;
+       inlay_session* made = nullptr;
+       inlay_session* forked = nullptr;
+       inlay_status status = inlay_pool_create(parents.model, &params, &pool);
+       inlay_session_params session = session_params(300, false, INLAY_KV_DEFAULT);
+       session.pool = pool;
+       if (status == INLAY_OK) status = inlay_session_create(parents.model, &session, &made);
+       if (status == INLAY_OK) status = inlay_session_step(made, 1);
+       if (status == INLAY_OK) status = inlay_session_fork(made, &forked);
+       // Children keep what they need.
+       inlay_pool_destroy(pool);
+       inlay_session_destroy(made);
+       inlay_session_destroy(forked);
+       return status;
+     }},
     {"sampler",
      [](const Parents& parents) {
        const inlay_logit_bias bias{1, 1.0f};

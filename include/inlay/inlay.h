@@ -25,7 +25,8 @@
  *   outside its handles. Nothing writes to stdout or stderr; what there is to say goes to the log callback.
  *
  * Threads
- * - inlay_runtime, inlay_file, inlay_model and inlay_tokenizer may be used by any number of threads at once.
+ * - inlay_runtime, inlay_file, inlay_model, inlay_tokenizer and inlay_pool may be used by any number of
+ *   threads at once.
  * - inlay_session, inlay_sampler and inlay_generator belong to one thread at a time; different ones are
  *   independent. The one exception is inlay_session_cancel, which any thread may call.
  *   A second thread inside one session gets INLAY_ERROR_BUSY.

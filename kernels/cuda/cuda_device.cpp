@@ -333,6 +333,16 @@ class CudaDevice final : public Device {
     return to_status(error != cudaSuccess ? error : waited);
   }
 
+  inlay_status read_part(const DeviceState& state, const StatePart& part, std::byte* out) override {
+    const CurrentDevice current(device_);
+    return to_status(read_state_part(static_cast<const CudaState&>(state), part, out, stream_));
+  }
+  inlay_status write_part(DeviceState& state, const StatePart& part, const std::byte* in) override {
+    const CurrentDevice current(device_);
+    return to_status(write_state_part(static_cast<CudaState&>(state), part, in, stream_));
+  }
+  float* logits_of(DeviceScratch& scratch) override { return static_cast<CudaScratch&>(scratch).host_logits; }
+
   inlay_status read_hidden(const DeviceState& base, uint32_t row, float* out) override {
     const auto& state = static_cast<const CudaState&>(base);
     const CurrentDevice current(device_);

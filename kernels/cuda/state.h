@@ -41,5 +41,10 @@ cudaError_t clear_state(CudaState& state, cudaStream_t stream);
 /// Queues: committed positions and DeltaNet states to zero.
 cudaError_t reset_state(CudaState& state, cudaStream_t stream);
 cudaError_t copy_state(const CudaState& from, CudaState& to, uint64_t position, cudaStream_t stream);
+/// Device::read_part and write_part; they wait until it is done.
+cudaError_t read_state_part(const CudaState& state, const StatePart& part, std::byte* out,
+                            cudaStream_t stream);
+cudaError_t write_state_part(CudaState& state, const StatePart& part, const std::byte* in,
+                             cudaStream_t stream);
 
 }  // namespace inlay::cuda
