@@ -55,21 +55,23 @@ TEST_CASE("attention cut by keys changes nothing, for any number of threads") {
 
 TEST_CASE("slices are known before the first one, and do not grow with depth") {
   const OpenModel model(own_data("blocks32.gguf"));
-  const Handle<inlay_session> session = model.session(session_params(8192, true));
+  const Handle<inlay_session> session = model.session(session_params(8192));
   inlay_estimate shallow = INLAY_ESTIMATE_INIT, deep = INLAY_ESTIMATE_INIT;
-  REQUIRE(inlay_session_estimate(session.get(), 0, 1, 1, &shallow) == INLAY_OK);
+  REQUIRE(inlay_session_estimate(session.get(), 0, 1, 8, &shallow) == INLAY_OK);
   CHECK(shallow.longest_slice_ns > 0);
-  inlay_progress progress = INLAY_PROGRESS_INIT;
   const std::vector<int32_t> tokens = random_tokens(1, 8000, model.vocabulary());
-  REQUIRE(inlay_session_begin_step(session.get(), 1) == INLAY_OK);
-  REQUIRE(inlay_session_advance(session.get(), 0, &progress) == INLAY_PENDING);
-  const uint64_t slices = progress.slices_total;
-  REQUIRE(inlay_session_finish(session.get()) == INLAY_OK);
+  const auto slices_of_a_verify = [&] {
+    inlay_progress progress = INLAY_PROGRESS_INIT;
+    REQUIRE(inlay_session_begin_verify(session.get(), tokens.data(), 8) == INLAY_OK);
+    REQUIRE(inlay_session_advance(session.get(), 0, &progress) == INLAY_PENDING);
+    REQUIRE(inlay_session_finish(session.get()) == INLAY_OK);
+    commit(session.get(), 0);
+    return progress.slices_total;
+  };
+  const uint64_t slices = slices_of_a_verify();
   REQUIRE(inlay_session_prefill(session.get(), tokens.data(), tokens.size()) == INLAY_OK);
-  REQUIRE(inlay_session_begin_step(session.get(), 1) == INLAY_OK);
-  REQUIRE(inlay_session_advance(session.get(), 0, &progress) == INLAY_PENDING);
-  CHECK(progress.slices_total > slices);  // more of them, not longer ones
-  REQUIRE(inlay_session_estimate(session.get(), 0, 1, 1, &deep) == INLAY_OK);
+  CHECK(slices_of_a_verify() > slices);  // more of them, not longer ones
+  REQUIRE(inlay_session_estimate(session.get(), 0, 1, 8, &deep) == INLAY_OK);
   CHECK(deep.expected_ns > shallow.expected_ns / 4);
 }
 
