@@ -43,21 +43,24 @@ INLAY_INLINE __m512 block_sum(__m512i even, __m512i odd) {
 template <int kRows>
 struct Totals {
   __m512 products[kHeaderRows][kRows];
-  __m512 minimums[kHeaderRows][kRows];  // as Headers has them
+  // To be subtracted, as Headers has them, where a scale is for 32 columns; else they are subtracted already.
+  __m512 minimums[kHeaderRows / 2][kRows];
 };
 
 /// One block of each of four rows of W, `stride` bytes apart from `from` on; asks for the bytes at `next`.
 template <typename Block, int kRows>
 INLAY_INLINE void multiply_blocks(const std::byte* from, size_t stride, const std::byte* next,
                                   const Headers& headers, const NarrowChunk* x, Totals<kRows>& totals) {
-  constexpr int kMinimums = Block::kScaleColumns == 16 ? 4 : 2;
-  INLAY_UNROLL
-  for (int i = 0; i < kMinimums; ++i) {
-    const __m512 minimums = _mm512_load_ps(headers.minimums[i]);
+  constexpr bool kPairs = Block::kScaleColumns == 32;
+  if constexpr (kPairs) {
     INLAY_UNROLL
-    for (int row = 0; row < kRows; ++row) {
-      const __m512 sums = _mm512_load_ps(Block::kScaleColumns == 16 ? x[row].sums16 : x[row].sums32);
-      totals.minimums[i][row] = _mm512_fmadd_ps(minimums, sums, totals.minimums[i][row]);
+    for (int i = 0; i < 2; ++i) {
+      const __m512 minimums = _mm512_load_ps(headers.minimums[i]);
+      INLAY_UNROLL
+      for (int row = 0; row < kRows; ++row) {
+        totals.minimums[i][row] =
+            _mm512_fmadd_ps(minimums, _mm512_load_ps(x[row].sums32), totals.minimums[i][row]);
+      }
     }
   }
   alignas(16) float units[kRows][kHeaderRows];
@@ -80,31 +83,36 @@ INLAY_INLINE void multiply_blocks(const std::byte* from, size_t stride, const st
     for (int row = 0; row < kRows; ++row) {
       totals.products[i][row] = _mm512_fmadd_ps(block_sum<Block>(even[row], odd[row]),
                                                 _mm512_set1_ps(units[row][i]), totals.products[i][row]);
+      if constexpr (!kPairs) {
+        totals.products[i][row] = _mm512_fnmadd_ps(_mm512_load_ps(headers.minimums[i]),
+                                                   _mm512_load_ps(x[row].sums16), totals.products[i][row]);
+      }
     }
   }
-}
-
-INLAY_INLINE __m256 add_halves(__m512 v) {
-  return _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
 }
 
 /// The four rows' outputs for one row of X.
 template <typename Block, int kRows>
 INLAY_INLINE __m128 finish(const Totals<kRows>& totals, int row) {
-  __m256 sums[kHeaderRows];
+  __m512 sums[kHeaderRows];
   INLAY_UNROLL
   for (int i = 0; i < static_cast<int>(kHeaderRows); ++i) {
+    const __m512 products = totals.products[i][row];
     if constexpr (Block::kScaleColumns == 16) {
-      sums[i] = add_halves(_mm512_sub_ps(totals.products[i][row], totals.minimums[i][row]));
+      sums[i] = products;
     } else {
-      const __m512 minimums = totals.minimums[i / 2][row];
-      sums[i] =
-          _mm256_sub_ps(add_halves(totals.products[i][row]),
-                        i % 2 == 0 ? _mm512_castps512_ps256(minimums) : _mm512_extractf32x8_ps(minimums, 1));
+      const __mmask16 own = i % 2 == 0 ? 0x00FF : 0xFF00;
+      sums[i] = _mm512_mask_sub_ps(products, own, products, totals.minimums[i / 2][row]);
     }
   }
-  const __m256 quads = _mm256_hadd_ps(_mm256_hadd_ps(sums[0], sums[1]), _mm256_hadd_ps(sums[2], sums[3]));
-  return _mm_add_ps(_mm256_castps256_ps128(quads), _mm256_extractf128_ps(quads, 1));
+  const __m512 first =
+      _mm512_add_ps(_mm512_unpacklo_ps(sums[0], sums[1]), _mm512_unpackhi_ps(sums[0], sums[1]));
+  const __m512 second =
+      _mm512_add_ps(_mm512_unpacklo_ps(sums[2], sums[3]), _mm512_unpackhi_ps(sums[2], sums[3]));
+  const __m512 quads =
+      _mm512_add_ps(_mm512_shuffle_ps(first, second, 0x44), _mm512_shuffle_ps(first, second, 0xEE));
+  const __m256 pairs = _mm256_add_ps(_mm512_castps512_ps256(quads), _mm512_extractf32x8_ps(quads, 1));
+  return _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1));
 }
 
 template <TensorType T, int kRows>
@@ -131,7 +139,7 @@ void narrow(const MatmulArguments& a) {
     for (int i = 0; i < static_cast<int>(kHeaderRows); ++i) {
       INLAY_UNROLL
       for (int row = 0; row < kRows; ++row) {
-        totals.products[i][row] = totals.minimums[i][row] = _mm512_setzero_ps();
+        totals.products[i][row] = totals.minimums[i / 2][row] = _mm512_setzero_ps();
       }
     }
     const std::byte* next = w + prefetch_distance(kHeaderRows * stride);
@@ -179,9 +187,12 @@ void narrow_type(const MatmulArguments& a) {
 
 void narrow_integer_avx512(const MatmulArguments& a) {
   switch (a.weights.type) {
+    case TensorType::Q2_K: return narrow_type<TensorType::Q2_K>(a);
+    case TensorType::Q3_K: return narrow_type<TensorType::Q3_K>(a);
     case TensorType::Q4_K: return narrow_type<TensorType::Q4_K>(a);
     case TensorType::Q5_K: return narrow_type<TensorType::Q5_K>(a);
-    default: return narrow_type<TensorType::Q6_K>(a);
+    case TensorType::Q6_K: return narrow_type<TensorType::Q6_K>(a);
+    default: return narrow_type<TensorType::IQ4_XS>(a);
   }
 }
 

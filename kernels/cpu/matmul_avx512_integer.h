@@ -119,6 +119,77 @@ struct IntegerScaled<TensorType::Q6_K> : Unpack<TensorType::Q6_K> {
   }
 };
 
+template <>
+struct IntegerScaled<TensorType::Q2_K> : Unpack<TensorType::Q2_K> {
+  static constexpr int kScaleColumns = 16;
+  static constexpr int kLargestProduct = 3 * 15;
+  static constexpr size_t kBytes = sizeof(BlockQ2_K);
+  using Unpack::Unpack;
+  INLAY_INLINE static void read_headers(const std::byte* from, size_t stride, Headers& headers) {
+    INLAY_UNROLL
+    for (uint32_t i = 0; i < kHeaderRows; ++i) {
+      const BlockQ2_K& block = *reinterpret_cast<const BlockQ2_K*>(from + i * stride);
+      const __m128i pairs = load_16_bytes(block.scales);
+      const __m128i low = _mm_set1_epi8(15);
+      _mm_store_si128(reinterpret_cast<__m128i*>(headers.scales[i]), _mm_and_si128(pairs, low));
+      headers.units[i] = _mm512_cvtss_f32(broadcast_half(block.d));
+      const __m512 minimums = bytes_to_floats(_mm_and_si128(_mm_srli_epi16(pairs, 4), low));
+      _mm512_store_ps(headers.minimums[i], _mm512_mul_ps(minimums, broadcast_half(block.dmin)));
+    }
+  }
+};
+
+template <>
+struct IntegerScaled<TensorType::Q3_K> : Unpack<TensorType::Q3_K> {
+  static constexpr int kScaleColumns = 16;
+  static constexpr int kLargestProduct = 7 * 32;
+  static constexpr size_t kBytes = sizeof(BlockQ3_K);
+  using Unpack::Unpack;
+  INLAY_INLINE static void read_headers(const std::byte* from, size_t stride, Headers& headers) {
+    INLAY_UNROLL
+    for (uint32_t i = 0; i < kHeaderRows; ++i) {
+      const BlockQ3_K& block = *reinterpret_cast<const BlockQ3_K*>(from + i * stride);
+      const __m128i scales = q3_k_scales(block);
+      _mm_store_si128(reinterpret_cast<__m128i*>(headers.scales[i]), scales);
+      const __m512 unit = broadcast_half(block.d);
+      headers.units[i] = _mm512_cvtss_f32(unit);
+      _mm512_store_ps(headers.minimums[i], _mm512_mul_ps(signed_bytes_to_floats(scales),
+                                                         _mm512_mul_ps(unit, _mm512_set1_ps(4.0f))));
+    }
+  }
+};
+
+/// The table's values are made unsigned by adding 128, which the minimums take back.
+template <>
+struct IntegerScaled<TensorType::IQ4_XS> {
+  static constexpr int kScaleColumns = 32;
+  static constexpr int kLargestProduct = (113 + 128) * 32;
+  static constexpr size_t kBytes = sizeof(BlockIQ4_XS);
+  const BlockIQ4_XS& block;
+
+  INLAY_INLINE explicit IntegerScaled(const std::byte* from)
+      : block(*reinterpret_cast<const BlockIQ4_XS*>(from)) {}
+  template <int S>
+  INLAY_INLINE __m512i codes() const {
+    const uint8_t* qs = block.qs + 32 * S;
+    const __m512i indices = alternate_nibbles(duplicate_two_16_bytes(qs, qs + 16));
+    return _mm512_xor_si512(look_up(kIQ4Values, indices), _mm512_set1_epi8(-128));
+  }
+  INLAY_INLINE static void read_headers(const std::byte* from, size_t stride, Headers& headers) {
+    INLAY_UNROLL
+    for (uint32_t i = 0; i < kHeaderRows; ++i) {
+      const BlockIQ4_XS& block = *reinterpret_cast<const BlockIQ4_XS*>(from + i * stride);
+      const __m128i scales = iq4_xs_scales(block);
+      _mm_store_si128(reinterpret_cast<__m128i*>(headers.scales[i]), scales);
+      const __m512 unit = broadcast_half(block.d);
+      headers.units[i] = _mm512_cvtss_f32(unit);
+      const __m512 minimums =
+          _mm512_mul_ps(signed_bytes_to_floats(scales), _mm512_mul_ps(unit, _mm512_set1_ps(128.0f)));
+      _mm256_store_ps(headers.minimums[i / 2] + 8 * (i % 2), _mm512_castps512_ps256(minimums));
+    }
+  }
+};
+
 /// A step's scales spread over the even bytes of its codes; zeros at the odd ones.
 template <int kScaleColumns, int S>
 INLAY_INLINE __m512i spread_integer_scales(__m512i scales) {

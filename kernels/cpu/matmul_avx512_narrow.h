@@ -22,7 +22,8 @@ static_assert(sizeof(NarrowChunk) <= kActivationChunkBytes);
 
 /// Types that narrow_integer_avx512 is for.
 constexpr bool has_integer_scales(TensorType type) {
-  return type == TensorType::Q4_K || type == TensorType::Q5_K || type == TensorType::Q6_K;
+  return type == TensorType::Q2_K || type == TensorType::Q3_K || type == TensorType::Q4_K ||
+         type == TensorType::Q5_K || type == TensorType::Q6_K || type == TensorType::IQ4_XS;
 }
 
 /// Asks for the cache lines of kBytes bytes from `from` on.

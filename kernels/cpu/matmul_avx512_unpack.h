@@ -363,6 +363,21 @@ struct Unpack<TensorType::Q2_K> {
   INLAY_INLINE __m512 minimums() const { return group_minimums; }
 };
 
+/// The 16 scales of a block, signed.
+INLAY_INLINE __m128i q3_k_scales(const BlockQ3_K& block) {
+  const uint32_t a = load_bytes<uint32_t>(block.scales);
+  const uint32_t b = load_bytes<uint32_t>(block.scales + 4);
+  const uint32_t c = load_bytes<uint32_t>(block.scales + 8);
+  constexpr uint32_t kLow = 0x0F0F0F0F;
+  constexpr uint32_t kHigh = 0x30303030;
+  const uint64_t first =
+      ((a & kLow) | ((c << 4) & kHigh)) | static_cast<uint64_t>((b & kLow) | ((c << 2) & kHigh)) << 32;
+  const uint64_t second =
+      (((a >> 4) & kLow) | (c & kHigh)) | static_cast<uint64_t>(((b >> 4) & kLow) | ((c >> 2) & kHigh)) << 32;
+  const __m128i codes = _mm_set_epi64x(static_cast<int64_t>(second), static_cast<int64_t>(first));
+  return _mm_sub_epi8(codes, _mm_set1_epi8(32));
+}
+
 template <>
 struct Unpack<TensorType::Q3_K> {
   static constexpr bool kSignedCodes = false;
@@ -371,17 +386,7 @@ struct Unpack<TensorType::Q3_K> {
   __m512 group_scales;
 
   INLAY_INLINE explicit Unpack(const std::byte* from) : block(*reinterpret_cast<const BlockQ3_K*>(from)) {
-    const uint32_t a = load_bytes<uint32_t>(block.scales);
-    const uint32_t b = load_bytes<uint32_t>(block.scales + 4);
-    const uint32_t c = load_bytes<uint32_t>(block.scales + 8);
-    constexpr uint32_t kLow = 0x0F0F0F0F;
-    constexpr uint32_t kHigh = 0x30303030;
-    const uint64_t first =
-        ((a & kLow) | ((c << 4) & kHigh)) | static_cast<uint64_t>((b & kLow) | ((c << 2) & kHigh)) << 32;
-    const uint64_t second = (((a >> 4) & kLow) | (c & kHigh)) |
-                            static_cast<uint64_t>(((b >> 4) & kLow) | ((c >> 2) & kHigh)) << 32;
-    const __m128i codes = _mm_set_epi64x(static_cast<int64_t>(second), static_cast<int64_t>(first));
-    const __m512 s = signed_bytes_to_floats(_mm_sub_epi8(codes, _mm_set1_epi8(32)));
+    const __m512 s = signed_bytes_to_floats(q3_k_scales(block));
     group_scales = _mm512_mul_ps(s, broadcast_half(block.d));
   }
   template <int S>
@@ -491,6 +496,14 @@ struct Unpack<TensorType::Q6_K> {
   INLAY_INLINE __m512 minimums() const { return _mm512_mul_ps(group_scales, _mm512_set1_ps(32.0f)); }
 };
 
+/// The eight scales of a block, signed.
+INLAY_INLINE __m128i iq4_xs_scales(const BlockIQ4_XS& block) {
+  const uint64_t low = _pdep_u64(load_bytes<uint32_t>(block.scales_l), kLowNibbles);
+  const uint64_t high = _pdep_u64(load_bytes<uint16_t>(block.scales_h), 0x3030303030303030);
+  const __m128i codes = _mm_cvtsi64_si128(static_cast<int64_t>(low | high));
+  return _mm_sub_epi8(codes, _mm_set1_epi8(32));
+}
+
 template <>
 struct Unpack<TensorType::IQ4_XS> {
   static constexpr bool kSignedCodes = true;
@@ -499,10 +512,7 @@ struct Unpack<TensorType::IQ4_XS> {
   __m512 groups;
 
   INLAY_INLINE explicit Unpack(const std::byte* from) : block(*reinterpret_cast<const BlockIQ4_XS*>(from)) {
-    const uint64_t low = _pdep_u64(load_bytes<uint32_t>(block.scales_l), kLowNibbles);
-    const uint64_t high = _pdep_u64(load_bytes<uint16_t>(block.scales_h), 0x3030303030303030);
-    const __m128i codes = _mm_cvtsi64_si128(static_cast<int64_t>(low | high));
-    const __m512 s = signed_bytes_to_floats(_mm_sub_epi8(codes, _mm_set1_epi8(32)));
+    const __m512 s = signed_bytes_to_floats(iq4_xs_scales(block));
     groups = _mm512_mul_ps(s, broadcast_half(block.d));
   }
   template <int S>
