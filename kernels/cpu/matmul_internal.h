@@ -64,7 +64,7 @@ static constexpr size_t prefetch_distance(size_t group_bytes) {
 /// Wide activations are prepared for whole groups of this many rows; what is in the absent ones is not used.
 inline constexpr uint32_t kPreparedRowGroup = 16;
 
-/// Bytes from one row prepared for `narrow` to the next; no kernels take more for a row of `wide`.
+/// Bytes that a row prepared for `narrow` takes; no kernels take more for a row of `wide`.
 static constexpr size_t prepared_stride(uint32_t columns) {
   return chunk_count(columns) * kActivationChunkBytes;
 }

@@ -131,16 +131,35 @@ void l2_norm(float* x, uint32_t n, float epsilon, float scale) {
   for (uint32_t i = 0; i < n; i += kLanes) store(x + i, load(x + i) * factor);
 }
 
-/// Sums over a tile's rows of S times key, and of S times query where it is wanted.
+// A tile's lanes are independent of one another. Where registers are narrower than a tile is wide, it is
+// taken in parts, so that the sums of one fit the registers.
+#if defined(__AVX512F__)
+typedef Vector TilePart;
+#elif defined(__AVX__)
+typedef float TilePart __attribute__((vector_size(32)));
+#else
+typedef float TilePart __attribute__((vector_size(16)));
+#endif
+constexpr uint32_t kPartLanes = sizeof(TilePart) / sizeof(float);
+
+inline TilePart load_part(const float* p) {
+  TilePart v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+inline void store_part(float* p, TilePart v) { memcpy(p, &v, sizeof v); }
+
+/// Sums over a tile's rows, from one part's first lane on, of S times key, and of S times query where it is
+/// wanted.
 template <bool kQuery>
-inline void read_tile(const float* from, uint32_t n, const float* key, const float* query, Vector* by_key,
-                      Vector* by_query) {
-  Vector k0{}, k1{}, k2{}, k3{}, q0{}, q1{}, q2{}, q3{};
+inline void read_part(const float* from, uint32_t n, const float* key, const float* query, bool prefetch,
+                      TilePart* by_key, TilePart* by_query) {
+  TilePart k0{}, k1{}, k2{}, k3{}, q0{}, q1{}, q2{}, q3{};
   for (uint32_t k = 0; k < n; k += 4, from += 4 * kLanes) {
     // The tile behind this one is read next, most often.
-    for (uint32_t j = 0; j < 4; ++j) __builtin_prefetch(from + (n + j) * kLanes);
-    const Vector s0 = load(from), s1 = load(from + kLanes);
-    const Vector s2 = load(from + 2 * kLanes), s3 = load(from + 3 * kLanes);
+    for (uint32_t j = 0; j < 4 && prefetch; ++j) __builtin_prefetch(from + (n + j) * kLanes);
+    const TilePart s0 = load_part(from), s1 = load_part(from + kLanes);
+    const TilePart s2 = load_part(from + 2 * kLanes), s3 = load_part(from + 3 * kLanes);
     k0 += s0 * key[k];
     k1 += s1 * key[k + 1];
     k2 += s2 * key[k + 2];
@@ -157,22 +176,24 @@ inline void read_tile(const float* from, uint32_t n, const float* key, const flo
 }
 
 /// The old state is read once for both sums: out = q S' = decay (q S) + (q k) delta.
-void delta_step(const float* from, float* to, uint32_t state_length, const DeltaToken& token) {
-  const float* const key = token.key;
-  Vector by_key;
-  Vector by_query;
-  if (token.query != nullptr) {
-    read_tile<true>(from, state_length, key, token.query, &by_key, &by_query);
-  } else {
-    read_tile<false>(from, state_length, key, nullptr, &by_key, &by_query);
-  }
-  const Vector decay = splat(token.decay);
-  const Vector delta = (load(token.value) - by_key * decay) * token.beta;
-  if (token.out != nullptr) store(token.out, by_query * decay + delta * token.key_query);
-  if (to == nullptr) return;
-  for (uint32_t k = 0; k < state_length; k += 4, from += 4 * kLanes, to += 4 * kLanes) {
-    for (uint32_t j = 0; j < 4; ++j) {
-      store(to + j * kLanes, load(from + j * kLanes) * decay + delta * key[k + j]);
+void delta_step(const float* from, float* to, uint32_t state_length, const DeltaToken& given) {
+  const DeltaToken token = given;  // no store of the loops can change it
+  for (uint32_t part = 0; part < kLanes; part += kPartLanes) {
+    TilePart by_key, by_query;
+    if (token.query != nullptr) {
+      read_part<true>(from + part, state_length, token.key, token.query, part == 0, &by_key, &by_query);
+    } else {
+      read_part<false>(from + part, state_length, token.key, nullptr, part == 0, &by_key, &by_query);
+    }
+    const TilePart delta = (load_part(token.value + part) - by_key * token.decay) * token.beta;
+    if (token.out != nullptr) {
+      store_part(token.out + part, by_query * token.decay + delta * token.key_query);
+    }
+    if (to == nullptr) continue;
+    const float* old = from + part;
+    float* next = to + part;
+    for (uint32_t k = 0; k < state_length; ++k, old += kLanes, next += kLanes) {
+      store_part(next, load_part(old) * token.decay + delta * token.key[k]);
     }
   }
 }

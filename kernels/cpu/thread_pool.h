@@ -9,7 +9,8 @@
 
 namespace inlay::cpu {
 
-/// Threads that share out the tasks of one loop at a time, from the first task on. Which thread runs a task never changes a result.
+/// Threads that share out the tasks of one loop at a time, from the first task on. Which thread runs a task
+/// never changes a result.
 ///
 /// Several host threads may call run() at once: one gets the helpers, the others run their tasks alone, so
 /// nobody waits for anybody else's work.
