@@ -19,6 +19,7 @@ bindgen "$header" --allowlist-function 'inlay_.*' --allowlist-type 'inlay_.*' --
 } >"$work/layout_list.rs"
 sh bindings/layout.sh go "$header" >"$work/list.go"
 sh bindings/layout.sh text "$header" >"$work/layout.txt"
+sh bindings/csharp.sh "$header" "$work/layout.txt" >"$work/Native.g.cs"
 
 place() {
   if [ "${check:-}" = check ]; then
@@ -32,3 +33,4 @@ place bindings.rs bindings/rust/inlay-sys/src/bindings.rs
 place layout_list.rs bindings/rust/inlay-sys/tests/layout/list.rs
 place list.go bindings/go/internal/layout/list.go
 place layout.txt bindings/layout.txt
+place Native.g.cs bindings/csharp/Inlay/Native.g.cs

@@ -1,0 +1,171 @@
+using System;
+using System.Runtime.InteropServices;
+
+namespace Inlay
+{
+    /// <summary>Where models compute.</summary>
+    public enum Device { Cpu = C.INLAY_DEVICE_CPU, Cuda = C.INLAY_DEVICE_CUDA }
+
+    /// <summary>How much a line of the log matters.</summary>
+    public enum LogLevel { Error = C.INLAY_LOG_ERROR, Warning = C.INLAY_LOG_WARNING, Info = C.INLAY_LOG_INFO }
+
+    /// <summary>How a Runtime is made; zeros are the header's defaults.</summary>
+    public sealed class RuntimeOptions
+    {
+        public Device Device { get; set; }
+        public uint DeviceIndex { get; set; }
+        /// <summary>Threads that compute, the caller's included; 0: one a usable core.</summary>
+        public uint Threads { get; set; }
+        /// <summary>Host bytes that the runtime and all made from it may hold; 0: no limit.</summary>
+        public ulong MemoryLimit { get; set; }
+        /// <summary>"scalar", "avx2", "avx512", "amx" or "neon" instead of the best there is.</summary>
+        public string InstructionSet { get; set; }
+        public bool LowPriority { get; set; }
+        /// <summary>A cudaStream_t of yours, which outlives all that is made from the runtime.</summary>
+        public IntPtr CudaStream { get; set; }
+        /// <summary>Takes each line; called at create, open and dispose, by any thread that does these.</summary>
+        public Action<LogLevel, string> Log { get; set; }
+    }
+
+    /// <summary>Host memory of a runtime and everything made from it, in bytes.</summary>
+    public struct MemoryUse
+    {
+        public ulong Now;
+        public ulong HighWater;
+    }
+
+    /// <summary>What a runtime computes with.</summary>
+    public struct RuntimeInfo
+    {
+        public Device Device;
+        public uint DeviceIndex;
+        public uint Threads;
+        public string InstructionSet;
+        public string DeviceName;
+    }
+
+    /// <summary>A device, its threads and its memory. Any number of threads may use it at once.</summary>
+    public sealed unsafe class Runtime : IDisposable
+    {
+        internal readonly InlayHandle Handle;
+
+        // Held by everything made from the runtime, for the log may be called until the last of it is gone.
+        internal readonly Counted Log;
+
+        private sealed class LogTarget
+        {
+            public Action<LogLevel, string> Write;
+            public string LastError = "";
+        }
+
+        [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+        private delegate void LogFn(IntPtr userData, int level, IntPtr message);
+        private static readonly LogFn WriteLog = OnLog;
+
+        [MonoPInvokeCallback(typeof(LogFn))]
+        private static void OnLog(IntPtr userData, int level, IntPtr message)
+        {
+            try
+            {
+                var target = (LogTarget)GCHandle.FromIntPtr(userData).Target;
+                string text = Text.Of((byte*)message);
+                if (level == (int)LogLevel.Error) target.LastError = text;
+                if (target.Write != null) target.Write((LogLevel)level, text);
+            }
+            catch (Exception)
+            {
+                // A log that throws has nobody to tell.
+            }
+        }
+
+        /// <summary>With all defaults.</summary>
+        public Runtime() : this(new RuntimeOptions()) { }
+
+        /// <summary>Makes a runtime: its threads are started here, once.</summary>
+        public Runtime(RuntimeOptions options)
+        {
+            Library.Ensure();
+            var target = new LogTarget { Write = options.Log };
+            GCHandle pin = GCHandle.Alloc(target);
+            Log = new Counted(() => pin.Free());
+            var given = new inlay_runtime_params { struct_size = (uint)sizeof(inlay_runtime_params) };
+            given.device = (int)options.Device;
+            given.device_index = options.DeviceIndex;
+            given.threads = options.Threads;
+            given.memory_limit = options.MemoryLimit;
+            given.low_priority = options.LowPriority ? 1u : 0u;
+            given.cuda_stream = options.CudaStream;
+            given.log = Marshal.GetFunctionPointerForDelegate(WriteLog);
+            given.log_user_data = GCHandle.ToIntPtr(pin);
+            IntPtr made;
+            int status;
+            fixed (byte* set = Text.Terminated(options.InstructionSet))
+            {
+                given.instruction_set = set;
+                status = Native.inlay_runtime_create(&given, &made);
+            }
+            if (status < 0)
+            {
+                Log.Release();
+                throw new InlayException((Status)status, target.LastError);
+            }
+            Handle = new InlayHandle(made, Native.inlay_runtime_destroy, Log.Release);
+        }
+
+        /// <summary>Gives the runtime up; what was made from it keeps what it needs.</summary>
+        public void Dispose() => Handle.Dispose();
+
+        internal int Check(int status, Exception inner = null)
+        {
+            return Text.Check(status, (buffer, capacity) =>
+                Handle.IsClosed ? UIntPtr.Zero : Native.inlay_runtime_message(Handle, (byte*)buffer, capacity), inner);
+        }
+
+        /// <summary>Bytes held now and at most; with reset the high water starts again from now.</summary>
+        public MemoryUse Memory(bool reset = false)
+        {
+            var use = new inlay_memory_use { struct_size = (uint)sizeof(inlay_memory_use) };
+            Check(Native.inlay_runtime_memory(Handle, reset ? 1 : 0, &use));
+            return new MemoryUse { Now = use.now, HighWater = use.high_water };
+        }
+
+        /// <summary>What it computes with.</summary>
+        public RuntimeInfo Info
+        {
+            get
+            {
+                var info = new inlay_runtime_info { struct_size = (uint)sizeof(inlay_runtime_info) };
+                Check(Native.inlay_runtime_get_info(Handle, &info));
+                return new RuntimeInfo
+                {
+                    Device = (Device)info.device,
+                    DeviceIndex = info.device_index,
+                    Threads = info.threads,
+                    InstructionSet = Text.Of(info.instruction_set),
+                    DeviceName = Text.Of(info.device_name)
+                };
+            }
+        }
+
+        /// <summary>A plain streaming read of the memory that weights lie in, in bytes a second.</summary>
+        public double MeasureBandwidth()
+        {
+            double bytes;
+            Check(Native.inlay_runtime_measure_bandwidth(Handle, &bytes));
+            return bytes;
+        }
+
+        /// <summary>Makes a package of a model in any form; a null quantisation leaves every tensor as it is.</summary>
+        public void Pack(string input, string output, string quantisation = null)
+        {
+            var given = new inlay_pack_params { struct_size = (uint)sizeof(inlay_pack_params) };
+            fixed (byte* from = Text.Terminated(input))
+            fixed (byte* to = Text.Terminated(output))
+            fixed (byte* kind = Text.Terminated(quantisation))
+            {
+                given.quantisation = kind;
+                Check(Native.inlay_pack(Handle, from, to, &given));
+            }
+        }
+    }
+}

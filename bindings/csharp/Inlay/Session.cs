@@ -1,0 +1,315 @@
+using System;
+using System.Runtime.InteropServices;
+using System.Threading;
+
+namespace Inlay
+{
+    /// <summary>How keys and values are stored.</summary>
+    public enum KvType
+    {
+        Default = C.INLAY_KV_DEFAULT,
+        F16 = C.INLAY_KV_F16,
+        Fp8 = C.INLAY_KV_FP8,
+        Q8 = C.INLAY_KV_Q8
+    }
+
+    /// <summary>Native memory that a session is to live in.</summary>
+    public sealed class Arena : IDisposable
+    {
+        private IntPtr memory;
+        internal IntPtr Aligned;
+        internal ulong Bytes;
+
+        /// <summary>Takes `bytes` bytes, aligned as a session needs them.</summary>
+        public Arena(ulong bytes)
+        {
+            memory = Marshal.AllocHGlobal((IntPtr)(long)(bytes + 64));
+            Aligned = (IntPtr)((memory.ToInt64() + 63) / 64 * 64);
+            Bytes = bytes;
+        }
+
+        /// <summary>Gives the memory back. A session that was made in an arena does this itself.</summary>
+        public void Dispose()
+        {
+            IntPtr taken = Interlocked.Exchange(ref memory, IntPtr.Zero);
+            if (taken != IntPtr.Zero) Marshal.FreeHGlobal(taken);
+            GC.SuppressFinalize(this);
+        }
+
+        ~Arena() { Dispose(); }
+    }
+
+    /// <summary>How a Session is made; zeros are the header's defaults.</summary>
+    public sealed class SessionOptions
+    {
+        /// <summary>Most tokens that the timeline holds; 0: 4,096, or the model's if that is less.</summary>
+        public uint ContextLength { get; set; }
+        public KvType KvType { get; set; }
+        /// <summary>Keep the MTP head's own KV in step, so that it can draft.</summary>
+        public bool Mtp { get; set; }
+        /// <summary>Tokens that a prompt's pass works on at once; 0: the device's choice.</summary>
+        public uint PrefillChunk { get; set; }
+        /// <summary>Memory of MemoryPlan.SessionHost bytes for the session to live in; null: Inlay's own. The session
+        /// takes it and gives it back at its end.</summary>
+        public Arena State { get; set; }
+        /// <summary>Likewise, of MemoryPlan.ScratchHost bytes.</summary>
+        public Arena Scratch { get; set; }
+
+        internal static unsafe inlay_session_params Params(SessionOptions options)
+        {
+            var given = new inlay_session_params { struct_size = (uint)sizeof(inlay_session_params) };
+            if (options == null) return given;
+            given.context_length = options.ContextLength;
+            given.kv_type = (int)options.KvType;
+            given.mtp = options.Mtp ? 1u : 0u;
+            given.prefill_chunk = options.PrefillChunk;
+            if (options.State != null)
+            {
+                given.state_arena = options.State.Aligned;
+                given.state_arena_bytes = options.State.Bytes;
+            }
+            if (options.Scratch != null)
+            {
+                given.scratch_arena = options.Scratch.Aligned;
+                given.scratch_arena_bytes = options.Scratch.Bytes;
+            }
+            return given;
+        }
+    }
+
+    /// <summary>Where a piece of work stands.</summary>
+    public struct Progress
+    {
+        public ulong SlicesDone, SlicesTotal;
+        /// <summary>Since the session was made.</summary>
+        public TimeSpan LongestSlice;
+        /// <summary>An estimate, from the slices measured so far.</summary>
+        public TimeSpan Remaining;
+    }
+
+    /// <summary>One timeline of tokens. One thread at a time, but for Cancel: a second one inside gets Status.Busy.</summary>
+    public sealed unsafe class Session : IDisposable
+    {
+        internal readonly InlayHandle Handle;
+        internal readonly Counted Residence;
+        private readonly Model model;
+
+        /// <summary>An empty timeline. All memory that it will ever use is taken here. Where it throws, the arenas are
+        /// still the caller's.</summary>
+        public Session(Model model, SessionOptions options = null)
+        {
+            this.model = model;
+            var given = SessionOptions.Params(options);
+            IntPtr made;
+            model.Runtime.Check(Native.inlay_session_create(model.Handle, &given, &made));
+            Arena state = options == null ? null : options.State, scratch = options == null ? null : options.Scratch;
+            Counted log = model.Runtime.Log.Hold();
+            Residence = new Counted(() =>
+            {
+                if (state != null) state.Dispose();
+                if (scratch != null) scratch.Dispose();
+                log.Release();
+            });
+            Handle = new InlayHandle(made, Native.inlay_session_destroy, Residence.Release);
+        }
+
+        private Session(Model model, IntPtr made)
+        {
+            this.model = model;
+            Residence = model.Runtime.Log.Hold();
+            Handle = new InlayHandle(made, Native.inlay_session_destroy, Residence.Release);
+        }
+
+        /// <summary>Gives the session up; a generator that drives it keeps what it needs.</summary>
+        public void Dispose() => Handle.Dispose();
+
+        /// <summary>Whose session it is.</summary>
+        public Model Model => model;
+
+        internal int Check(int status)
+        {
+            return Text.Check(status, (buffer, capacity) => Native.inlay_session_message(Handle, (byte*)buffer, capacity));
+        }
+
+        /// <summary>Stops the work under way within one slice. Any thread, at any time.</summary>
+        public void Cancel()
+        {
+            try
+            {
+                Native.inlay_session_cancel(Handle);
+            }
+            catch (ObjectDisposedException)
+            {
+                // Then nothing is under way.
+            }
+        }
+
+        /// <summary>Cancels the session's work when the token says so; the exception is then the token's.</summary>
+        internal T During<T>(CancellationToken token, Func<T> work)
+        {
+            if (!token.CanBeCanceled) return work();
+            token.ThrowIfCancellationRequested();
+            // Again and again, for a cancel between two pieces of work does nothing; and none after this work's end.
+            var gate = new object();
+            bool working = true;
+            TimerCallback cancel = _ => { lock (gate) if (working) Cancel(); };
+            using (var timer = new Timer(cancel, null, Timeout.Infinite, Timeout.Infinite))
+            using (token.Register(() => timer.Change(0, 1)))
+            {
+                try
+                {
+                    return work();
+                }
+                catch (InlayException failed) when (failed.Status == Status.Cancelled && token.IsCancellationRequested)
+                {
+                    throw new OperationCanceledException(failed.Message, failed, token);
+                }
+                finally
+                {
+                    lock (gate) working = false;
+                }
+            }
+        }
+
+        private int Feed(CancellationToken token, Func<int> call) => During(token, () => Check(call()));
+
+        /// <summary>A new session that stands where this one stands.</summary>
+        public Session Fork()
+        {
+            IntPtr made;
+            Check(Native.inlay_session_fork(Handle, &made));
+            return new Session(model, made);
+        }
+
+        /// <summary>Feeds a prompt; its logits are one row, after the last token.</summary>
+        public void Prefill(int[] tokens, CancellationToken token = default(CancellationToken))
+        {
+            Feed(token, () => { fixed (int* at = tokens) return Native.inlay_session_prefill(Handle, at, (UIntPtr)tokens.Length); });
+        }
+
+        /// <summary>Feeds one token; its logits are one row.</summary>
+        public void Step(int token, CancellationToken cancellation = default(CancellationToken))
+        {
+            Feed(cancellation, () => Native.inlay_session_step(Handle, token));
+        }
+
+        /// <summary>Feeds a certain token and up to 7 drafts; row i of the logits follows tokens[i]. Then Commit.</summary>
+        public void Verify(int[] tokens, CancellationToken token = default(CancellationToken))
+        {
+            Feed(token, () => { fixed (int* at = tokens) return Native.inlay_session_verify(Handle, at, (UIntPtr)tokens.Length); });
+        }
+
+        /// <summary>Begins a prefill, for Advance to work on.</summary>
+        public void BeginPrefill(int[] tokens)
+        {
+            fixed (int* at = tokens) Check(Native.inlay_session_begin_prefill(Handle, at, (UIntPtr)tokens.Length));
+        }
+
+        /// <summary>Begins a step.</summary>
+        public void BeginStep(int token) => Check(Native.inlay_session_begin_step(Handle, token));
+
+        /// <summary>Begins a verify.</summary>
+        public void BeginVerify(int[] tokens)
+        {
+            fixed (int* at = tokens) Check(Native.inlay_session_begin_verify(Handle, at, (UIntPtr)tokens.Length));
+        }
+
+        internal static ulong Microseconds(TimeSpan? budget)
+        {
+            return budget == null ? ulong.MaxValue : (ulong)Math.Max(0, budget.Value.Ticks / 10);
+        }
+
+        /// <summary>Goes on with the work that was begun for at most the budget (null: to its end); true when it is done.</summary>
+        public bool Advance(TimeSpan? budget, out Progress progress)
+        {
+            var filled = new inlay_progress { struct_size = (uint)sizeof(inlay_progress) };
+            int status = Check(Native.inlay_session_advance(Handle, Microseconds(budget), &filled));
+            progress = new Progress
+            {
+                SlicesDone = filled.slices_done,
+                SlicesTotal = filled.slices_total,
+                LongestSlice = TimeSpan.FromTicks((long)(filled.longest_slice_ns / 100)),
+                Remaining = TimeSpan.FromTicks((long)(filled.remaining_ns / 100))
+            };
+            return status == C.INLAY_OK;
+        }
+
+        /// <summary>The same without the figures.</summary>
+        public bool Advance(TimeSpan? budget)
+        {
+            Progress progress;
+            return Advance(budget, out progress);
+        }
+
+        /// <summary>Keeps the first `count` tokens of the last verify and forgets the rest.</summary>
+        public void Commit(int count) => Check(Native.inlay_session_commit(Handle, (UIntPtr)count));
+
+        /// <summary>Takes back the last `count` tokens, at most Rewindable.</summary>
+        public void Rewind(int count) => Check(Native.inlay_session_rewind(Handle, (UIntPtr)count));
+
+        /// <summary>How many tokens can be taken back.</summary>
+        public int Rewindable => (int)Native.inlay_session_rewindable(Handle);
+
+        /// <summary>Back to an empty timeline.</summary>
+        public void Reset() => Check(Native.inlay_session_reset(Handle));
+
+        /// <summary>Tokens kept so far.</summary>
+        public long Position => (long)Native.inlay_session_position(Handle);
+
+        /// <summary>Most tokens that it holds.</summary>
+        public int ContextLength => (int)Native.inlay_session_context_length(Handle);
+
+        /// <summary>A copy of the tokens kept so far.</summary>
+        public int[] Tokens
+        {
+            get
+            {
+                var tokens = new int[Position];
+                if (tokens.Length > 0) Marshal.Copy((IntPtr)Native.inlay_session_tokens(Handle), tokens, 0, tokens.Length);
+                return tokens;
+            }
+        }
+
+        /// <summary>Copies row `row` of the last pass's logits, a number for each token of the vocabulary.</summary>
+        public float[] Logits(int row) => Copy(LogitsAt(row), model.VocabularySize);
+
+        /// <summary>Copies the hidden state that a row of logits came from.</summary>
+        public float[] Hidden(int row)
+        {
+            float* hidden;
+            Check(Native.inlay_session_hidden(Handle, (UIntPtr)row, &hidden));
+            return Copy(hidden, model.EmbeddingLength);
+        }
+
+        private float* LogitsAt(int row)
+        {
+            float* logits;
+            Check(Native.inlay_session_logits(Handle, (UIntPtr)row, &logits));
+            return logits;
+        }
+
+        private static float[] Copy(float* from, int count)
+        {
+            var numbers = new float[count];
+            Marshal.Copy((IntPtr)from, numbers, 0, count);
+            return numbers;
+        }
+
+#if INLAY_NETSTANDARD2_1
+        /// <summary>Row `row` of the last pass's logits where they lie: until the next pass, and until Dispose.</summary>
+        public ReadOnlySpan<float> LogitsSpan(int row) => new ReadOnlySpan<float>(LogitsAt(row), model.VocabularySize);
+
+        /// <summary>Feeds a prompt.</summary>
+        public void Prefill(ReadOnlySpan<int> tokens)
+        {
+            fixed (int* at = tokens) Check(Native.inlay_session_prefill(Handle, at, (UIntPtr)tokens.Length));
+        }
+
+        /// <summary>Feeds a certain token and up to 7 drafts.</summary>
+        public void Verify(ReadOnlySpan<int> tokens)
+        {
+            fixed (int* at = tokens) Check(Native.inlay_session_verify(Handle, at, (UIntPtr)tokens.Length));
+        }
+#endif
+    }
+}
