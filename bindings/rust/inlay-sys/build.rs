@@ -45,8 +45,7 @@ fn ask_pkg_config() -> Vec<PathBuf> {
 }
 
 fn place_beside(folder: &Path, out: &Path) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let shared =
             name.starts_with("libinlay.so") || name.starts_with("libinlay.") && name.ends_with("dylib");

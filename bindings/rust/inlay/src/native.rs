@@ -1,6 +1,7 @@
 //! What the other modules share: handles, messages, parameter structs, callbacks.
 use crate::{Error, Result, Status};
-use std::ffi::{c_char, c_void, CStr, CString};
+use std::ffi::{c_void, CStr, CString};
+use std::os::raw::c_char;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 /// A struct of the header's with every field zero, which is its default, and its size.

@@ -1,7 +1,8 @@
 use crate::native::{check_silent, guarded, message, params, to_string};
 use crate::{Error, Result, Status};
 use std::alloc::{GlobalAlloc, Layout};
-use std::ffi::{c_char, c_void, CStr, CString};
+use std::ffi::{c_void, CStr, CString};
+use std::os::raw::c_char;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex};
 

@@ -20,7 +20,7 @@ impl Drop for Tokenizer<'_> {
     fn drop(&mut self) {
         if self.owned {
             // SAFETY: made by create, given back once, here.
-            unsafe { inlay_sys::inlay_tokenizer_destroy(self.handle.cast_mut()) }
+            unsafe { inlay_sys::inlay_tokenizer_destroy(self.handle as *mut _) }
         }
     }
 }

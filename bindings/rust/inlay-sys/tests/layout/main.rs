@@ -2,13 +2,19 @@
 #![allow(clippy::all)]
 use inlay_sys::*;
 use std::fmt::Write;
-use std::mem::{offset_of, size_of};
+use std::mem::size_of;
 
 macro_rules! structure {
     ($text:ident, $name:ident $(, $field:ident)*) => {
         writeln!($text, "{} {}", stringify!($name), size_of::<$name>()).unwrap();
-        $( writeln!($text, "{}.{} {} {}", stringify!($name), stringify!($field).trim_end_matches('_'),
-                    offset_of!($name, $field), size_of_field(|it: &$name| &it.$field as *const _)).unwrap(); )*
+        let whole = std::mem::MaybeUninit::<$name>::uninit();
+        $( {
+            // SAFETY: an address within `whole`; nothing is read.
+            let field = unsafe { std::ptr::addr_of!((*whole.as_ptr()).$field) };
+            let offset = field as usize - whole.as_ptr() as usize;
+            writeln!($text, "{}.{} {} {}", stringify!($name), stringify!($field).trim_end_matches('_'),
+                     offset, size_of_pointed(field)).unwrap();
+        } )*
     };
 }
 
@@ -18,8 +24,8 @@ macro_rules! constant {
     };
 }
 
-fn size_of_field<T, F>(_: impl Fn(&T) -> *const F) -> usize {
-    size_of::<F>()
+fn size_of_pointed<T>(_: *const T) -> usize {
+    size_of::<T>()
 }
 
 include!("list.rs");
