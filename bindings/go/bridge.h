@@ -6,20 +6,19 @@
 
 #include <inlay/inlay.h>
 
-
 inlay_status bridge_runtime_create(int32_t device, uint32_t device_index, uint32_t threads,
-                                   uint64_t memory_limit, const char *instruction_set, uint32_t low_priority,
-                                   uintptr_t log, inlay_runtime **out_runtime);
-inlay_status bridge_file_open(inlay_runtime *runtime, const char *path, uintptr_t io, inlay_file **out_file);
-inlay_status bridge_file_verify(inlay_file *file, uintptr_t progress);
-inlay_status bridge_model_create(inlay_file *file, uint32_t read_ahead, uintptr_t progress,
-                                 inlay_model **out_model);
-inlay_status bridge_generator_create(inlay_session *session, const inlay_sampler_params *sampler,
-                                     const inlay_logit_bias *biases, size_t bias_count,
-                                     const inlay_generator_params *params, uintptr_t drafter,
-                                     inlay_generator **out_generator);
-inlay_status bridge_sampler_create(inlay_model *model, const inlay_sampler_params *params,
-                                   const inlay_logit_bias *biases, size_t bias_count,
-                                   inlay_sampler **out_sampler);
+                                   uint64_t memory_limit, const char* instruction_set, uint32_t low_priority,
+                                   uintptr_t log, inlay_runtime** out_runtime);
+inlay_status bridge_file_open(inlay_runtime* runtime, const char* path, uintptr_t io, inlay_file** out_file);
+inlay_status bridge_file_verify(inlay_file* file, uintptr_t progress);
+inlay_status bridge_model_create(inlay_file* file, uint32_t read_ahead, uintptr_t progress,
+                                 inlay_model** out_model);
+inlay_status bridge_generator_create(inlay_session* session, const inlay_sampler_params* sampler,
+                                     const inlay_logit_bias* biases, size_t bias_count,
+                                     const inlay_generator_params* params, uintptr_t drafter,
+                                     inlay_generator** out_generator);
+inlay_status bridge_sampler_create(inlay_model* model, const inlay_sampler_params* params,
+                                   const inlay_logit_bias* biases, size_t bias_count,
+                                   inlay_sampler** out_sampler);
 
 #endif

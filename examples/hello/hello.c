@@ -10,15 +10,15 @@
 #include <stdio.h>
 #include <string.h>
 
-int main(int argc, char **argv) {
-  const char *prompt = argc > 2 ? argv[2] : "Once upon a time";
+int main(int argc, char** argv) {
+  const char* prompt = argc > 2 ? argv[2] : "Once upon a time";
   inlay_source source = INLAY_SOURCE_INIT;
   inlay_generator_params params = INLAY_GENERATOR_PARAMS_INIT;
   inlay_output output = INLAY_OUTPUT_INIT;
-  inlay_runtime *runtime = NULL;
-  inlay_model *model = NULL;
-  inlay_session *session = NULL;
-  inlay_generator *generator = NULL;
+  inlay_runtime* runtime = NULL;
+  inlay_model* model = NULL;
+  inlay_session* session = NULL;
+  inlay_generator* generator = NULL;
   char message[256] = "";
   inlay_status status;
 

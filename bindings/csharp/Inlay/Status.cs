@@ -33,6 +33,9 @@ namespace Inlay
         /// <summary>What to decide by.</summary>
         public Status Status { get; }
 
+        /// <summary>The name that the header has, "INLAY_ERROR_IO" for example.</summary>
+        public string StatusName => Text.Name(Status);
+
         internal InlayException(Status status, string words, Exception inner = null)
             : base(words.Length == 0 ? Text.Name(status) : Text.Name(status) + ": " + words, inner)
         {
