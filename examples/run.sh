@@ -65,8 +65,7 @@ run_one() {
   shift 2
   case $language in
     csharp) LD_LIBRARY_PATH=$build mono "$out/$scene.exe" "$@" ;;
-    rust) LD_LIBRARY_PATH=$build "$out/$scene.rust" "$@" ;;
-    *) "$out/$scene.$language" "$@" ;;
+    *) LD_LIBRARY_PATH=$build "$out/$scene.$language" "$@" ;;
   esac
 }
 

@@ -7,6 +7,7 @@
 #   sh tests/run.sh ci           what CI runs: format, default, asan, tsan
 #   sh tests/run.sh full         that and tidy, old-cpu (the suite on an emulated processor without AVX), aarch64, fuzz,
 #                                compile-cuda
+#   sh tests/run.sh bindings     Rust, Go and C# against the library, and the examples in all of them
 #   sh tests/run.sh PHASE...     any of the names above, in turn
 #
 # Golden data is looked for in $INLAY_TEST_DATA, else in ../shared; tests that miss it report "skipped".
@@ -78,6 +79,16 @@ find_nvcc() {
 }
 
 phase_compile_cuda() { find_nvcc && build cuda -DCMAKE_CUDA_ARCHITECTURES=90; }
+
+phase_bindings() {
+  need
+  for package in bindgen golang-go mono-mcs mono-runtime; do need $package; done
+  command -v cargo >/dev/null 2>&1 || need cargo rustc
+  cmake --preset default >build/default.configure.log || { cat build/default.configure.log; return 1; }
+  cmake --build --preset default --parallel "$jobs" --target inlay inlay_static inlay_command >build/bindings.build.log ||
+    { tail -n 40 build/bindings.build.log; return 1; }
+  sh tests/bindings_test.sh build/default
+}
 
 phase_fuzz() {
   need_clang

@@ -26,11 +26,16 @@ namespace Inlay
         public const int INLAY_ERROR_DEVICE = -12;
         public const int INLAY_ERROR_MISMATCH = -13;
         public const int INLAY_ERROR_INTERNAL = -14;
+        public const int INLAY_ERROR_CHAT_TEMPLATE = -15;
         public const int INLAY_DEVICE_CPU = 0;
         public const int INLAY_DEVICE_CUDA = 1;
         public const int INLAY_LOG_ERROR = 0;
         public const int INLAY_LOG_WARNING = 1;
         public const int INLAY_LOG_INFO = 2;
+        public const int INLAY_MEMORY_OTHER = 0;
+        public const int INLAY_MEMORY_MODEL = 1;
+        public const int INLAY_MEMORY_STATE = 2;
+        public const int INLAY_MEMORY_SCRATCH = 3;
         public const int INLAY_KV_DEFAULT = 0;
         public const int INLAY_KV_F16 = 1;
         public const int INLAY_KV_FP8 = 2;
@@ -164,6 +169,8 @@ namespace Inlay
         public ulong @kv_cache;
         public ulong @delta_net_state;
         public ulong @window;
+        public ulong @pooled_session_host;
+        public ulong @pooled_session_device;
     }
 
     [StructLayout(LayoutKind.Sequential)]
@@ -173,6 +180,8 @@ namespace Inlay
         public uint @read_ahead;
         public IntPtr @progress;
         public IntPtr @progress_user_data;
+        public IntPtr @arena;
+        public ulong @arena_bytes;
     }
 
     [StructLayout(LayoutKind.Sequential)]
@@ -183,6 +192,27 @@ namespace Inlay
         public byte* @imatrix;
         public IntPtr @progress;
         public IntPtr @progress_user_data;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct inlay_pool_params
+    {
+        public uint @struct_size;
+        public ulong @tokens;
+        public int @kv_type;
+        public uint @mtp;
+        public IntPtr @arena;
+        public ulong @arena_bytes;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct inlay_pool_plan
+    {
+        public uint @struct_size;
+        public ulong @host;
+        public ulong @device;
+        public ulong @pages;
+        public ulong @page_tokens;
     }
 
     [StructLayout(LayoutKind.Sequential)]
@@ -197,6 +227,19 @@ namespace Inlay
         public ulong @state_arena_bytes;
         public IntPtr @scratch_arena;
         public ulong @scratch_arena_bytes;
+        public IntPtr @pool;
+        public IntPtr @share_scratch;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct inlay_fork_params
+    {
+        public uint @struct_size;
+        public uint @share_scratch;
+        public IntPtr @state_arena;
+        public ulong @state_arena_bytes;
+        public IntPtr @scratch_arena;
+        public ulong @scratch_arena_bytes;
     }
 
     [StructLayout(LayoutKind.Sequential)]
@@ -207,6 +250,34 @@ namespace Inlay
         public ulong @slices_total;
         public ulong @longest_slice_ns;
         public ulong @remaining_ns;
+        public ulong @position;
+        public ulong @tokens_done;
+        public ulong @tokens_total;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct inlay_estimate
+    {
+        public uint @struct_size;
+        public ulong @expected_ns;
+        public ulong @p99_ns;
+        public ulong @longest_slice_ns;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct inlay_writer
+    {
+        public uint @struct_size;
+        public IntPtr @user_data;
+        public IntPtr @write;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct inlay_reader
+    {
+        public uint @struct_size;
+        public IntPtr @user_data;
+        public IntPtr @read;
     }
 
     [StructLayout(LayoutKind.Sequential)]
@@ -283,6 +354,19 @@ namespace Inlay
         public ulong @rest_ns;
     }
 
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct inlay_chat_format
+    {
+        public uint @struct_size;
+        public byte* @name;
+        public uint @thinks_by_default;
+        public uint @json_arguments;
+        public uint @may_keep_reasoning;
+        public uint @keeps_reasoning;
+        public uint @opens_first_tool;
+        public uint @think_marks;
+    }
+
     internal static unsafe class Native
     {
         [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
@@ -297,6 +381,8 @@ namespace Inlay
         public static extern UIntPtr inlay_runtime_message(InlayHandle @runtime, byte* @buffer, UIntPtr @capacity);
         [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
         public static extern int inlay_runtime_memory(InlayHandle @runtime, int @reset, inlay_memory_use* @out_use);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_runtime_memory_of(InlayHandle @runtime, int @kind, int @reset, inlay_memory_use* @out_use);
         [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
         public static extern int inlay_runtime_get_info(InlayHandle @runtime, inlay_runtime_info* @out_info);
         [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
@@ -346,6 +432,14 @@ namespace Inlay
         [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
         public static extern int inlay_tokenizer_find(InlayHandle @tokenizer, byte* @text, UIntPtr @text_bytes);
         [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_file_plan_pool(InlayHandle @file, inlay_pool_params* @params, inlay_pool_plan* @out_plan);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_pool_create(InlayHandle @model, inlay_pool_params* @params, IntPtr* @out_pool);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern void inlay_pool_destroy(IntPtr @pool);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern ulong inlay_pool_free_pages(InlayHandle @pool);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
         public static extern int inlay_session_create(InlayHandle @model, inlay_session_params* @params, IntPtr* @out_session);
         [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
         public static extern void inlay_session_destroy(IntPtr @session);
@@ -353,6 +447,10 @@ namespace Inlay
         public static extern UIntPtr inlay_session_message(InlayHandle @session, byte* @buffer, UIntPtr @capacity);
         [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
         public static extern int inlay_session_fork(InlayHandle @session, IntPtr* @out_session);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_session_fork_with(InlayHandle @session, inlay_fork_params* @params, IntPtr* @out_session);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_session_rewind_to(InlayHandle @session, InlayHandle @mark);
         [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
         public static extern int inlay_session_prefill(InlayHandle @session, int* @tokens, UIntPtr @count);
         [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
@@ -376,6 +474,14 @@ namespace Inlay
         [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
         public static extern int inlay_session_advance(InlayHandle @session, ulong @budget_us, inlay_progress* @out_progress);
         [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_session_poll(InlayHandle @session);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_session_finish(InlayHandle @session);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_session_estimate(InlayHandle @session, UIntPtr @prompt, UIntPtr @rounds, uint @width, inlay_estimate* @out_estimate);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_session_begin_steps(IntPtr* @sessions, int* @tokens, UIntPtr @count);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
         public static extern void inlay_session_cancel(InlayHandle @session);
         [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
         public static extern ulong inlay_session_position(InlayHandle @session);
@@ -387,6 +493,16 @@ namespace Inlay
         public static extern int inlay_session_logits(InlayHandle @session, UIntPtr @row, float** @out_logits);
         [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
         public static extern int inlay_session_hidden(InlayHandle @session, UIntPtr @row, float** @out_hidden);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern ulong inlay_session_save_bytes(InlayHandle @session);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_session_save(InlayHandle @session, inlay_writer* @writer);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_session_load(InlayHandle @session, inlay_reader* @reader);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_session_save_memory(InlayHandle @session, IntPtr @buffer, ulong @capacity, ulong* @out_bytes);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_session_load_memory(InlayHandle @session, IntPtr @data, ulong @bytes);
         [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
         public static extern int inlay_session_mtp_logits(InlayHandle @session, int* @tokens, UIntPtr @count, float* @out_logits);
         [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
@@ -408,7 +524,25 @@ namespace Inlay
         [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
         public static extern int inlay_generator_next(InlayHandle @generator, ulong @budget_us, inlay_output* @out_output);
         [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_generator_get_progress(InlayHandle @generator, inlay_progress* @out_progress);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern ulong inlay_generator_save_bytes(InlayHandle @generator);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_generator_save(InlayHandle @generator, inlay_writer* @writer);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_generator_load(InlayHandle @generator, inlay_reader* @reader);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_generator_save_memory(InlayHandle @generator, IntPtr @buffer, ulong @capacity, ulong* @out_bytes);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_generator_load_memory(InlayHandle @generator, IntPtr @data, ulong @bytes);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
         public static extern int inlay_generator_get_stats(InlayHandle @generator, inlay_generator_stats* @out_stats);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_chat_format_of(InlayHandle @runtime, byte* @chat_template, UIntPtr @template_bytes, inlay_chat_format* @out_format);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_chat_render(InlayHandle @runtime, inlay_chat_format* @format, byte* @json, UIntPtr @json_bytes, byte* @text, UIntPtr @capacity, UIntPtr* @out_bytes);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_chat_render_tokens(InlayHandle @runtime, InlayHandle @tokenizer, inlay_chat_format* @format, byte* @json, UIntPtr @json_bytes, int* @tokens, UIntPtr @capacity, UIntPtr* @out_count);
     }
 
     internal static unsafe class Layout
@@ -423,17 +557,24 @@ namespace Inlay
             Library.CheckSize("inlay_source", sizeof(inlay_source), 40);
             Library.CheckSize("inlay_model_info", sizeof(inlay_model_info), 128);
             Library.CheckSize("inlay_tensor_info", sizeof(inlay_tensor_info), 72);
-            Library.CheckSize("inlay_memory_plan", sizeof(inlay_memory_plan), 88);
-            Library.CheckSize("inlay_model_params", sizeof(inlay_model_params), 24);
+            Library.CheckSize("inlay_memory_plan", sizeof(inlay_memory_plan), 104);
+            Library.CheckSize("inlay_model_params", sizeof(inlay_model_params), 40);
             Library.CheckSize("inlay_pack_params", sizeof(inlay_pack_params), 40);
-            Library.CheckSize("inlay_session_params", sizeof(inlay_session_params), 56);
-            Library.CheckSize("inlay_progress", sizeof(inlay_progress), 40);
+            Library.CheckSize("inlay_pool_params", sizeof(inlay_pool_params), 40);
+            Library.CheckSize("inlay_pool_plan", sizeof(inlay_pool_plan), 40);
+            Library.CheckSize("inlay_session_params", sizeof(inlay_session_params), 72);
+            Library.CheckSize("inlay_fork_params", sizeof(inlay_fork_params), 40);
+            Library.CheckSize("inlay_progress", sizeof(inlay_progress), 64);
+            Library.CheckSize("inlay_estimate", sizeof(inlay_estimate), 32);
+            Library.CheckSize("inlay_writer", sizeof(inlay_writer), 24);
+            Library.CheckSize("inlay_reader", sizeof(inlay_reader), 24);
             Library.CheckSize("inlay_logit_bias", sizeof(inlay_logit_bias), 8);
             Library.CheckSize("inlay_sampler_params", sizeof(inlay_sampler_params), 64);
             Library.CheckSize("inlay_drafter", sizeof(inlay_drafter), 40);
             Library.CheckSize("inlay_generator_params", sizeof(inlay_generator_params), 56);
             Library.CheckSize("inlay_output", sizeof(inlay_output), 48);
             Library.CheckSize("inlay_generator_stats", sizeof(inlay_generator_stats), 80);
+            Library.CheckSize("inlay_chat_format", sizeof(inlay_chat_format), 40);
         }
 
         public static void Describe(StringBuilder text)
@@ -557,6 +698,8 @@ namespace Inlay
                 text.Append("inlay_memory_plan.kv_cache ").Append((byte*)&it.@kv_cache - at).Append(" ").Append((byte*)(&it.@kv_cache + 1) - (byte*)&it.@kv_cache).Append("\n");
                 text.Append("inlay_memory_plan.delta_net_state ").Append((byte*)&it.@delta_net_state - at).Append(" ").Append((byte*)(&it.@delta_net_state + 1) - (byte*)&it.@delta_net_state).Append("\n");
                 text.Append("inlay_memory_plan.window ").Append((byte*)&it.@window - at).Append(" ").Append((byte*)(&it.@window + 1) - (byte*)&it.@window).Append("\n");
+                text.Append("inlay_memory_plan.pooled_session_host ").Append((byte*)&it.@pooled_session_host - at).Append(" ").Append((byte*)(&it.@pooled_session_host + 1) - (byte*)&it.@pooled_session_host).Append("\n");
+                text.Append("inlay_memory_plan.pooled_session_device ").Append((byte*)&it.@pooled_session_device - at).Append(" ").Append((byte*)(&it.@pooled_session_device + 1) - (byte*)&it.@pooled_session_device).Append("\n");
             }
             {
                 inlay_model_params it;
@@ -566,6 +709,8 @@ namespace Inlay
                 text.Append("inlay_model_params.read_ahead ").Append((byte*)&it.@read_ahead - at).Append(" ").Append((byte*)(&it.@read_ahead + 1) - (byte*)&it.@read_ahead).Append("\n");
                 text.Append("inlay_model_params.progress ").Append((byte*)&it.@progress - at).Append(" ").Append((byte*)(&it.@progress + 1) - (byte*)&it.@progress).Append("\n");
                 text.Append("inlay_model_params.progress_user_data ").Append((byte*)&it.@progress_user_data - at).Append(" ").Append((byte*)(&it.@progress_user_data + 1) - (byte*)&it.@progress_user_data).Append("\n");
+                text.Append("inlay_model_params.arena ").Append((byte*)&it.@arena - at).Append(" ").Append((byte*)(&it.@arena + 1) - (byte*)&it.@arena).Append("\n");
+                text.Append("inlay_model_params.arena_bytes ").Append((byte*)&it.@arena_bytes - at).Append(" ").Append((byte*)(&it.@arena_bytes + 1) - (byte*)&it.@arena_bytes).Append("\n");
             }
             {
                 inlay_pack_params it;
@@ -576,6 +721,27 @@ namespace Inlay
                 text.Append("inlay_pack_params.imatrix ").Append((byte*)&it.@imatrix - at).Append(" ").Append((byte*)(&it.@imatrix + 1) - (byte*)&it.@imatrix).Append("\n");
                 text.Append("inlay_pack_params.progress ").Append((byte*)&it.@progress - at).Append(" ").Append((byte*)(&it.@progress + 1) - (byte*)&it.@progress).Append("\n");
                 text.Append("inlay_pack_params.progress_user_data ").Append((byte*)&it.@progress_user_data - at).Append(" ").Append((byte*)(&it.@progress_user_data + 1) - (byte*)&it.@progress_user_data).Append("\n");
+            }
+            {
+                inlay_pool_params it;
+                byte* at = (byte*)&it;
+                text.Append("inlay_pool_params ").Append(sizeof(inlay_pool_params)).Append("\n");
+                text.Append("inlay_pool_params.struct_size ").Append((byte*)&it.@struct_size - at).Append(" ").Append((byte*)(&it.@struct_size + 1) - (byte*)&it.@struct_size).Append("\n");
+                text.Append("inlay_pool_params.tokens ").Append((byte*)&it.@tokens - at).Append(" ").Append((byte*)(&it.@tokens + 1) - (byte*)&it.@tokens).Append("\n");
+                text.Append("inlay_pool_params.kv_type ").Append((byte*)&it.@kv_type - at).Append(" ").Append((byte*)(&it.@kv_type + 1) - (byte*)&it.@kv_type).Append("\n");
+                text.Append("inlay_pool_params.mtp ").Append((byte*)&it.@mtp - at).Append(" ").Append((byte*)(&it.@mtp + 1) - (byte*)&it.@mtp).Append("\n");
+                text.Append("inlay_pool_params.arena ").Append((byte*)&it.@arena - at).Append(" ").Append((byte*)(&it.@arena + 1) - (byte*)&it.@arena).Append("\n");
+                text.Append("inlay_pool_params.arena_bytes ").Append((byte*)&it.@arena_bytes - at).Append(" ").Append((byte*)(&it.@arena_bytes + 1) - (byte*)&it.@arena_bytes).Append("\n");
+            }
+            {
+                inlay_pool_plan it;
+                byte* at = (byte*)&it;
+                text.Append("inlay_pool_plan ").Append(sizeof(inlay_pool_plan)).Append("\n");
+                text.Append("inlay_pool_plan.struct_size ").Append((byte*)&it.@struct_size - at).Append(" ").Append((byte*)(&it.@struct_size + 1) - (byte*)&it.@struct_size).Append("\n");
+                text.Append("inlay_pool_plan.host ").Append((byte*)&it.@host - at).Append(" ").Append((byte*)(&it.@host + 1) - (byte*)&it.@host).Append("\n");
+                text.Append("inlay_pool_plan.device ").Append((byte*)&it.@device - at).Append(" ").Append((byte*)(&it.@device + 1) - (byte*)&it.@device).Append("\n");
+                text.Append("inlay_pool_plan.pages ").Append((byte*)&it.@pages - at).Append(" ").Append((byte*)(&it.@pages + 1) - (byte*)&it.@pages).Append("\n");
+                text.Append("inlay_pool_plan.page_tokens ").Append((byte*)&it.@page_tokens - at).Append(" ").Append((byte*)(&it.@page_tokens + 1) - (byte*)&it.@page_tokens).Append("\n");
             }
             {
                 inlay_session_params it;
@@ -590,6 +756,19 @@ namespace Inlay
                 text.Append("inlay_session_params.state_arena_bytes ").Append((byte*)&it.@state_arena_bytes - at).Append(" ").Append((byte*)(&it.@state_arena_bytes + 1) - (byte*)&it.@state_arena_bytes).Append("\n");
                 text.Append("inlay_session_params.scratch_arena ").Append((byte*)&it.@scratch_arena - at).Append(" ").Append((byte*)(&it.@scratch_arena + 1) - (byte*)&it.@scratch_arena).Append("\n");
                 text.Append("inlay_session_params.scratch_arena_bytes ").Append((byte*)&it.@scratch_arena_bytes - at).Append(" ").Append((byte*)(&it.@scratch_arena_bytes + 1) - (byte*)&it.@scratch_arena_bytes).Append("\n");
+                text.Append("inlay_session_params.pool ").Append((byte*)&it.@pool - at).Append(" ").Append((byte*)(&it.@pool + 1) - (byte*)&it.@pool).Append("\n");
+                text.Append("inlay_session_params.share_scratch ").Append((byte*)&it.@share_scratch - at).Append(" ").Append((byte*)(&it.@share_scratch + 1) - (byte*)&it.@share_scratch).Append("\n");
+            }
+            {
+                inlay_fork_params it;
+                byte* at = (byte*)&it;
+                text.Append("inlay_fork_params ").Append(sizeof(inlay_fork_params)).Append("\n");
+                text.Append("inlay_fork_params.struct_size ").Append((byte*)&it.@struct_size - at).Append(" ").Append((byte*)(&it.@struct_size + 1) - (byte*)&it.@struct_size).Append("\n");
+                text.Append("inlay_fork_params.share_scratch ").Append((byte*)&it.@share_scratch - at).Append(" ").Append((byte*)(&it.@share_scratch + 1) - (byte*)&it.@share_scratch).Append("\n");
+                text.Append("inlay_fork_params.state_arena ").Append((byte*)&it.@state_arena - at).Append(" ").Append((byte*)(&it.@state_arena + 1) - (byte*)&it.@state_arena).Append("\n");
+                text.Append("inlay_fork_params.state_arena_bytes ").Append((byte*)&it.@state_arena_bytes - at).Append(" ").Append((byte*)(&it.@state_arena_bytes + 1) - (byte*)&it.@state_arena_bytes).Append("\n");
+                text.Append("inlay_fork_params.scratch_arena ").Append((byte*)&it.@scratch_arena - at).Append(" ").Append((byte*)(&it.@scratch_arena + 1) - (byte*)&it.@scratch_arena).Append("\n");
+                text.Append("inlay_fork_params.scratch_arena_bytes ").Append((byte*)&it.@scratch_arena_bytes - at).Append(" ").Append((byte*)(&it.@scratch_arena_bytes + 1) - (byte*)&it.@scratch_arena_bytes).Append("\n");
             }
             {
                 inlay_progress it;
@@ -600,6 +779,34 @@ namespace Inlay
                 text.Append("inlay_progress.slices_total ").Append((byte*)&it.@slices_total - at).Append(" ").Append((byte*)(&it.@slices_total + 1) - (byte*)&it.@slices_total).Append("\n");
                 text.Append("inlay_progress.longest_slice_ns ").Append((byte*)&it.@longest_slice_ns - at).Append(" ").Append((byte*)(&it.@longest_slice_ns + 1) - (byte*)&it.@longest_slice_ns).Append("\n");
                 text.Append("inlay_progress.remaining_ns ").Append((byte*)&it.@remaining_ns - at).Append(" ").Append((byte*)(&it.@remaining_ns + 1) - (byte*)&it.@remaining_ns).Append("\n");
+                text.Append("inlay_progress.position ").Append((byte*)&it.@position - at).Append(" ").Append((byte*)(&it.@position + 1) - (byte*)&it.@position).Append("\n");
+                text.Append("inlay_progress.tokens_done ").Append((byte*)&it.@tokens_done - at).Append(" ").Append((byte*)(&it.@tokens_done + 1) - (byte*)&it.@tokens_done).Append("\n");
+                text.Append("inlay_progress.tokens_total ").Append((byte*)&it.@tokens_total - at).Append(" ").Append((byte*)(&it.@tokens_total + 1) - (byte*)&it.@tokens_total).Append("\n");
+            }
+            {
+                inlay_estimate it;
+                byte* at = (byte*)&it;
+                text.Append("inlay_estimate ").Append(sizeof(inlay_estimate)).Append("\n");
+                text.Append("inlay_estimate.struct_size ").Append((byte*)&it.@struct_size - at).Append(" ").Append((byte*)(&it.@struct_size + 1) - (byte*)&it.@struct_size).Append("\n");
+                text.Append("inlay_estimate.expected_ns ").Append((byte*)&it.@expected_ns - at).Append(" ").Append((byte*)(&it.@expected_ns + 1) - (byte*)&it.@expected_ns).Append("\n");
+                text.Append("inlay_estimate.p99_ns ").Append((byte*)&it.@p99_ns - at).Append(" ").Append((byte*)(&it.@p99_ns + 1) - (byte*)&it.@p99_ns).Append("\n");
+                text.Append("inlay_estimate.longest_slice_ns ").Append((byte*)&it.@longest_slice_ns - at).Append(" ").Append((byte*)(&it.@longest_slice_ns + 1) - (byte*)&it.@longest_slice_ns).Append("\n");
+            }
+            {
+                inlay_writer it;
+                byte* at = (byte*)&it;
+                text.Append("inlay_writer ").Append(sizeof(inlay_writer)).Append("\n");
+                text.Append("inlay_writer.struct_size ").Append((byte*)&it.@struct_size - at).Append(" ").Append((byte*)(&it.@struct_size + 1) - (byte*)&it.@struct_size).Append("\n");
+                text.Append("inlay_writer.user_data ").Append((byte*)&it.@user_data - at).Append(" ").Append((byte*)(&it.@user_data + 1) - (byte*)&it.@user_data).Append("\n");
+                text.Append("inlay_writer.write ").Append((byte*)&it.@write - at).Append(" ").Append((byte*)(&it.@write + 1) - (byte*)&it.@write).Append("\n");
+            }
+            {
+                inlay_reader it;
+                byte* at = (byte*)&it;
+                text.Append("inlay_reader ").Append(sizeof(inlay_reader)).Append("\n");
+                text.Append("inlay_reader.struct_size ").Append((byte*)&it.@struct_size - at).Append(" ").Append((byte*)(&it.@struct_size + 1) - (byte*)&it.@struct_size).Append("\n");
+                text.Append("inlay_reader.user_data ").Append((byte*)&it.@user_data - at).Append(" ").Append((byte*)(&it.@user_data + 1) - (byte*)&it.@user_data).Append("\n");
+                text.Append("inlay_reader.read ").Append((byte*)&it.@read - at).Append(" ").Append((byte*)(&it.@read + 1) - (byte*)&it.@read).Append("\n");
             }
             {
                 inlay_logit_bias it;
@@ -675,6 +882,19 @@ namespace Inlay
                 text.Append("inlay_generator_stats.verify_ns ").Append((byte*)&it.@verify_ns - at).Append(" ").Append((byte*)(&it.@verify_ns + 1) - (byte*)&it.@verify_ns).Append("\n");
                 text.Append("inlay_generator_stats.rest_ns ").Append((byte*)&it.@rest_ns - at).Append(" ").Append((byte*)(&it.@rest_ns + 1) - (byte*)&it.@rest_ns).Append("\n");
             }
+            {
+                inlay_chat_format it;
+                byte* at = (byte*)&it;
+                text.Append("inlay_chat_format ").Append(sizeof(inlay_chat_format)).Append("\n");
+                text.Append("inlay_chat_format.struct_size ").Append((byte*)&it.@struct_size - at).Append(" ").Append((byte*)(&it.@struct_size + 1) - (byte*)&it.@struct_size).Append("\n");
+                text.Append("inlay_chat_format.name ").Append((byte*)&it.@name - at).Append(" ").Append((byte*)(&it.@name + 1) - (byte*)&it.@name).Append("\n");
+                text.Append("inlay_chat_format.thinks_by_default ").Append((byte*)&it.@thinks_by_default - at).Append(" ").Append((byte*)(&it.@thinks_by_default + 1) - (byte*)&it.@thinks_by_default).Append("\n");
+                text.Append("inlay_chat_format.json_arguments ").Append((byte*)&it.@json_arguments - at).Append(" ").Append((byte*)(&it.@json_arguments + 1) - (byte*)&it.@json_arguments).Append("\n");
+                text.Append("inlay_chat_format.may_keep_reasoning ").Append((byte*)&it.@may_keep_reasoning - at).Append(" ").Append((byte*)(&it.@may_keep_reasoning + 1) - (byte*)&it.@may_keep_reasoning).Append("\n");
+                text.Append("inlay_chat_format.keeps_reasoning ").Append((byte*)&it.@keeps_reasoning - at).Append(" ").Append((byte*)(&it.@keeps_reasoning + 1) - (byte*)&it.@keeps_reasoning).Append("\n");
+                text.Append("inlay_chat_format.opens_first_tool ").Append((byte*)&it.@opens_first_tool - at).Append(" ").Append((byte*)(&it.@opens_first_tool + 1) - (byte*)&it.@opens_first_tool).Append("\n");
+                text.Append("inlay_chat_format.think_marks ").Append((byte*)&it.@think_marks - at).Append(" ").Append((byte*)(&it.@think_marks + 1) - (byte*)&it.@think_marks).Append("\n");
+            }
         }
 
         public static void DescribeConstants(StringBuilder text)
@@ -696,11 +916,16 @@ namespace Inlay
             text.Append("INLAY_ERROR_DEVICE ").Append(C.INLAY_ERROR_DEVICE).Append("\n");
             text.Append("INLAY_ERROR_MISMATCH ").Append(C.INLAY_ERROR_MISMATCH).Append("\n");
             text.Append("INLAY_ERROR_INTERNAL ").Append(C.INLAY_ERROR_INTERNAL).Append("\n");
+            text.Append("INLAY_ERROR_CHAT_TEMPLATE ").Append(C.INLAY_ERROR_CHAT_TEMPLATE).Append("\n");
             text.Append("INLAY_DEVICE_CPU ").Append(C.INLAY_DEVICE_CPU).Append("\n");
             text.Append("INLAY_DEVICE_CUDA ").Append(C.INLAY_DEVICE_CUDA).Append("\n");
             text.Append("INLAY_LOG_ERROR ").Append(C.INLAY_LOG_ERROR).Append("\n");
             text.Append("INLAY_LOG_WARNING ").Append(C.INLAY_LOG_WARNING).Append("\n");
             text.Append("INLAY_LOG_INFO ").Append(C.INLAY_LOG_INFO).Append("\n");
+            text.Append("INLAY_MEMORY_OTHER ").Append(C.INLAY_MEMORY_OTHER).Append("\n");
+            text.Append("INLAY_MEMORY_MODEL ").Append(C.INLAY_MEMORY_MODEL).Append("\n");
+            text.Append("INLAY_MEMORY_STATE ").Append(C.INLAY_MEMORY_STATE).Append("\n");
+            text.Append("INLAY_MEMORY_SCRATCH ").Append(C.INLAY_MEMORY_SCRATCH).Append("\n");
             text.Append("INLAY_KV_DEFAULT ").Append(C.INLAY_KV_DEFAULT).Append("\n");
             text.Append("INLAY_KV_F16 ").Append(C.INLAY_KV_F16).Append("\n");
             text.Append("INLAY_KV_FP8 ").Append(C.INLAY_KV_FP8).Append("\n");

@@ -21,6 +21,7 @@ pub const INLAY_ERROR_CALLBACK: inlay_status = -11;
 pub const INLAY_ERROR_DEVICE: inlay_status = -12;
 pub const INLAY_ERROR_MISMATCH: inlay_status = -13;
 pub const INLAY_ERROR_INTERNAL: inlay_status = -14;
+pub const INLAY_ERROR_CHAT_TEMPLATE: inlay_status = -15;
 pub type inlay_status = ::std::os::raw::c_int;
 extern "C" {
     pub fn inlay_status_name(status: inlay_status) -> *const ::std::os::raw::c_char;
@@ -106,6 +107,19 @@ pub struct inlay_memory_use {
 extern "C" {
     pub fn inlay_runtime_memory(
         runtime: *mut inlay_runtime,
+        reset: i32,
+        out_use: *mut inlay_memory_use,
+    ) -> inlay_status;
+}
+pub const INLAY_MEMORY_OTHER: inlay_memory_kind = 0;
+pub const INLAY_MEMORY_MODEL: inlay_memory_kind = 1;
+pub const INLAY_MEMORY_STATE: inlay_memory_kind = 2;
+pub const INLAY_MEMORY_SCRATCH: inlay_memory_kind = 3;
+pub type inlay_memory_kind = ::std::os::raw::c_uint;
+extern "C" {
+    pub fn inlay_runtime_memory_of(
+        runtime: *mut inlay_runtime,
+        kind: inlay_memory_kind,
         reset: i32,
         out_use: *mut inlay_memory_use,
     ) -> inlay_status;
@@ -243,6 +257,8 @@ pub struct inlay_memory_plan {
     pub kv_cache: u64,
     pub delta_net_state: u64,
     pub window: u64,
+    pub pooled_session_host: u64,
+    pub pooled_session_device: u64,
 }
 extern "C" {
     pub fn inlay_file_plan(
@@ -264,6 +280,8 @@ pub struct inlay_model_params {
     pub read_ahead: u32,
     pub progress: inlay_progress_fn,
     pub progress_user_data: *mut ::std::os::raw::c_void,
+    pub arena: *mut ::std::os::raw::c_void,
+    pub arena_bytes: u64,
 }
 extern "C" {
     pub fn inlay_model_create(
@@ -382,6 +400,48 @@ pub const INLAY_KV_FP8: inlay_kv_type = 2;
 pub const INLAY_KV_Q8: inlay_kv_type = 3;
 pub type inlay_kv_type = ::std::os::raw::c_uint;
 #[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct inlay_pool {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+pub struct inlay_pool_params {
+    pub struct_size: u32,
+    pub tokens: u64,
+    pub kv_type: i32,
+    pub mtp: u32,
+    pub arena: *mut ::std::os::raw::c_void,
+    pub arena_bytes: u64,
+}
+#[repr(C)]
+pub struct inlay_pool_plan {
+    pub struct_size: u32,
+    pub host: u64,
+    pub device: u64,
+    pub pages: u64,
+    pub page_tokens: u64,
+}
+extern "C" {
+    pub fn inlay_file_plan_pool(
+        file: *const inlay_file,
+        params: *const inlay_pool_params,
+        out_plan: *mut inlay_pool_plan,
+    ) -> inlay_status;
+}
+extern "C" {
+    pub fn inlay_pool_create(
+        model: *mut inlay_model,
+        params: *const inlay_pool_params,
+        out_pool: *mut *mut inlay_pool,
+    ) -> inlay_status;
+}
+extern "C" {
+    pub fn inlay_pool_destroy(pool: *mut inlay_pool);
+}
+extern "C" {
+    pub fn inlay_pool_free_pages(pool: *const inlay_pool) -> u64;
+}
+#[repr(C)]
 pub struct inlay_session_params {
     pub struct_size: u32,
     pub context_length: u32,
@@ -392,6 +452,8 @@ pub struct inlay_session_params {
     pub state_arena_bytes: u64,
     pub scratch_arena: *mut ::std::os::raw::c_void,
     pub scratch_arena_bytes: u64,
+    pub pool: *mut inlay_pool,
+    pub share_scratch: *mut inlay_session,
 }
 extern "C" {
     pub fn inlay_session_create(
@@ -415,6 +477,25 @@ extern "C" {
         session: *mut inlay_session,
         out_session: *mut *mut inlay_session,
     ) -> inlay_status;
+}
+#[repr(C)]
+pub struct inlay_fork_params {
+    pub struct_size: u32,
+    pub share_scratch: u32,
+    pub state_arena: *mut ::std::os::raw::c_void,
+    pub state_arena_bytes: u64,
+    pub scratch_arena: *mut ::std::os::raw::c_void,
+    pub scratch_arena_bytes: u64,
+}
+extern "C" {
+    pub fn inlay_session_fork_with(
+        session: *mut inlay_session,
+        params: *const inlay_fork_params,
+        out_session: *mut *mut inlay_session,
+    ) -> inlay_status;
+}
+extern "C" {
+    pub fn inlay_session_rewind_to(session: *mut inlay_session, mark: *mut inlay_session) -> inlay_status;
 }
 extern "C" {
     pub fn inlay_session_prefill(
@@ -469,12 +550,44 @@ pub struct inlay_progress {
     pub slices_total: u64,
     pub longest_slice_ns: u64,
     pub remaining_ns: u64,
+    pub position: u64,
+    pub tokens_done: u64,
+    pub tokens_total: u64,
 }
 extern "C" {
     pub fn inlay_session_advance(
         session: *mut inlay_session,
         budget_us: u64,
         out_progress: *mut inlay_progress,
+    ) -> inlay_status;
+}
+extern "C" {
+    pub fn inlay_session_poll(session: *mut inlay_session) -> inlay_status;
+}
+extern "C" {
+    pub fn inlay_session_finish(session: *mut inlay_session) -> inlay_status;
+}
+#[repr(C)]
+pub struct inlay_estimate {
+    pub struct_size: u32,
+    pub expected_ns: u64,
+    pub p99_ns: u64,
+    pub longest_slice_ns: u64,
+}
+extern "C" {
+    pub fn inlay_session_estimate(
+        session: *mut inlay_session,
+        prompt: usize,
+        rounds: usize,
+        width: u32,
+        out_estimate: *mut inlay_estimate,
+    ) -> inlay_status;
+}
+extern "C" {
+    pub fn inlay_session_begin_steps(
+        sessions: *const *mut inlay_session,
+        tokens: *const i32,
+        count: usize,
     ) -> inlay_status;
 }
 extern "C" {
@@ -501,6 +614,54 @@ extern "C" {
         session: *const inlay_session,
         row: usize,
         out_hidden: *mut *const f32,
+    ) -> inlay_status;
+}
+#[repr(C)]
+pub struct inlay_writer {
+    pub struct_size: u32,
+    pub user_data: *mut ::std::os::raw::c_void,
+    pub write: ::std::option::Option<
+        unsafe extern "C" fn(
+            user_data: *mut ::std::os::raw::c_void,
+            data: *const ::std::os::raw::c_void,
+            bytes: usize,
+        ) -> inlay_status,
+    >,
+}
+#[repr(C)]
+pub struct inlay_reader {
+    pub struct_size: u32,
+    pub user_data: *mut ::std::os::raw::c_void,
+    pub read: ::std::option::Option<
+        unsafe extern "C" fn(
+            user_data: *mut ::std::os::raw::c_void,
+            destination: *mut ::std::os::raw::c_void,
+            bytes: usize,
+        ) -> inlay_status,
+    >,
+}
+extern "C" {
+    pub fn inlay_session_save_bytes(session: *const inlay_session) -> u64;
+}
+extern "C" {
+    pub fn inlay_session_save(session: *mut inlay_session, writer: *const inlay_writer) -> inlay_status;
+}
+extern "C" {
+    pub fn inlay_session_load(session: *mut inlay_session, reader: *const inlay_reader) -> inlay_status;
+}
+extern "C" {
+    pub fn inlay_session_save_memory(
+        session: *mut inlay_session,
+        buffer: *mut ::std::os::raw::c_void,
+        capacity: u64,
+        out_bytes: *mut u64,
+    ) -> inlay_status;
+}
+extern "C" {
+    pub fn inlay_session_load_memory(
+        session: *mut inlay_session,
+        data: *const ::std::os::raw::c_void,
+        bytes: u64,
     ) -> inlay_status;
 }
 extern "C" {
@@ -670,8 +831,82 @@ extern "C" {
     ) -> inlay_status;
 }
 extern "C" {
+    pub fn inlay_generator_get_progress(
+        generator: *const inlay_generator,
+        out_progress: *mut inlay_progress,
+    ) -> inlay_status;
+}
+extern "C" {
+    pub fn inlay_generator_save_bytes(generator: *mut inlay_generator) -> u64;
+}
+extern "C" {
+    pub fn inlay_generator_save(generator: *mut inlay_generator, writer: *const inlay_writer)
+        -> inlay_status;
+}
+extern "C" {
+    pub fn inlay_generator_load(generator: *mut inlay_generator, reader: *const inlay_reader)
+        -> inlay_status;
+}
+extern "C" {
+    pub fn inlay_generator_save_memory(
+        generator: *mut inlay_generator,
+        buffer: *mut ::std::os::raw::c_void,
+        capacity: u64,
+        out_bytes: *mut u64,
+    ) -> inlay_status;
+}
+extern "C" {
+    pub fn inlay_generator_load_memory(
+        generator: *mut inlay_generator,
+        data: *const ::std::os::raw::c_void,
+        bytes: u64,
+    ) -> inlay_status;
+}
+extern "C" {
     pub fn inlay_generator_get_stats(
         generator: *const inlay_generator,
         out_stats: *mut inlay_generator_stats,
+    ) -> inlay_status;
+}
+#[repr(C)]
+pub struct inlay_chat_format {
+    pub struct_size: u32,
+    pub name: *const ::std::os::raw::c_char,
+    pub thinks_by_default: u32,
+    pub json_arguments: u32,
+    pub may_keep_reasoning: u32,
+    pub keeps_reasoning: u32,
+    pub opens_first_tool: u32,
+    pub think_marks: u32,
+}
+extern "C" {
+    pub fn inlay_chat_format_of(
+        runtime: *mut inlay_runtime,
+        chat_template: *const ::std::os::raw::c_char,
+        template_bytes: usize,
+        out_format: *mut inlay_chat_format,
+    ) -> inlay_status;
+}
+extern "C" {
+    pub fn inlay_chat_render(
+        runtime: *mut inlay_runtime,
+        format: *const inlay_chat_format,
+        json: *const ::std::os::raw::c_char,
+        json_bytes: usize,
+        text: *mut ::std::os::raw::c_char,
+        capacity: usize,
+        out_bytes: *mut usize,
+    ) -> inlay_status;
+}
+extern "C" {
+    pub fn inlay_chat_render_tokens(
+        runtime: *mut inlay_runtime,
+        tokenizer: *const inlay_tokenizer,
+        format: *const inlay_chat_format,
+        json: *const ::std::os::raw::c_char,
+        json_bytes: usize,
+        tokens: *mut i32,
+        capacity: usize,
+        out_count: *mut usize,
     ) -> inlay_status;
 }

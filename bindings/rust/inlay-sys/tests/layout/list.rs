@@ -17,6 +17,7 @@ fn describe(text: &mut String) {
     constant!(text, INLAY_ERROR_DEVICE);
     constant!(text, INLAY_ERROR_MISMATCH);
     constant!(text, INLAY_ERROR_INTERNAL);
+    constant!(text, INLAY_ERROR_CHAT_TEMPLATE);
     constant!(text, INLAY_DEVICE_CPU);
     constant!(text, INLAY_DEVICE_CUDA);
     structure!(text, inlay_allocator, struct_size, user_data, allocate, release);
@@ -25,20 +26,30 @@ fn describe(text: &mut String) {
     constant!(text, INLAY_LOG_INFO);
     structure!(text, inlay_runtime_params, struct_size, device, device_index, threads, allocator, log, log_user_data, memory_limit, instruction_set, cuda_stream, low_priority);
     structure!(text, inlay_memory_use, struct_size, now, high_water);
+    constant!(text, INLAY_MEMORY_OTHER);
+    constant!(text, INLAY_MEMORY_MODEL);
+    constant!(text, INLAY_MEMORY_STATE);
+    constant!(text, INLAY_MEMORY_SCRATCH);
     structure!(text, inlay_runtime_info, struct_size, device, device_index, threads, instruction_set, device_name);
     structure!(text, inlay_io, struct_size, user_data, size, read_at, map, close);
     structure!(text, inlay_source, struct_size, path, data, data_size, io);
     structure!(text, inlay_model_info, struct_size, architecture, name, quantisation, file_bytes, parameters, layers, attention_interval, embedding_length, feed_forward_length, attention_heads, attention_kv_heads, attention_head_length, delta_net_key_heads, delta_net_value_heads, delta_net_state_length, vocabulary_size, context_length, mtp_layers, has_weights, has_tokenizer, chat_template, kv_type);
     structure!(text, inlay_tensor_info, struct_size, name, name_bytes, type_, dimensions, bytes);
-    structure!(text, inlay_memory_plan, struct_size, weights_mapped, model_host, model_device, session_host, session_device, scratch_host, scratch_device, kv_cache, delta_net_state, window);
-    structure!(text, inlay_model_params, struct_size, read_ahead, progress, progress_user_data);
+    structure!(text, inlay_memory_plan, struct_size, weights_mapped, model_host, model_device, session_host, session_device, scratch_host, scratch_device, kv_cache, delta_net_state, window, pooled_session_host, pooled_session_device);
+    structure!(text, inlay_model_params, struct_size, read_ahead, progress, progress_user_data, arena, arena_bytes);
     structure!(text, inlay_pack_params, struct_size, quantisation, imatrix, progress, progress_user_data);
     constant!(text, INLAY_KV_DEFAULT);
     constant!(text, INLAY_KV_F16);
     constant!(text, INLAY_KV_FP8);
     constant!(text, INLAY_KV_Q8);
-    structure!(text, inlay_session_params, struct_size, context_length, kv_type, mtp, prefill_chunk, state_arena, state_arena_bytes, scratch_arena, scratch_arena_bytes);
-    structure!(text, inlay_progress, struct_size, slices_done, slices_total, longest_slice_ns, remaining_ns);
+    structure!(text, inlay_pool_params, struct_size, tokens, kv_type, mtp, arena, arena_bytes);
+    structure!(text, inlay_pool_plan, struct_size, host, device, pages, page_tokens);
+    structure!(text, inlay_session_params, struct_size, context_length, kv_type, mtp, prefill_chunk, state_arena, state_arena_bytes, scratch_arena, scratch_arena_bytes, pool, share_scratch);
+    structure!(text, inlay_fork_params, struct_size, share_scratch, state_arena, state_arena_bytes, scratch_arena, scratch_arena_bytes);
+    structure!(text, inlay_progress, struct_size, slices_done, slices_total, longest_slice_ns, remaining_ns, position, tokens_done, tokens_total);
+    structure!(text, inlay_estimate, struct_size, expected_ns, p99_ns, longest_slice_ns);
+    structure!(text, inlay_writer, struct_size, user_data, write);
+    structure!(text, inlay_reader, struct_size, user_data, read);
     structure!(text, inlay_logit_bias, token, bias);
     structure!(text, inlay_sampler_params, struct_size, temperature, top_k, top_p, min_p, repeat_penalty, frequency_penalty, presence_penalty, penalty_window, seed, biases, bias_count);
     structure!(text, inlay_drafter, struct_size, user_data, propose, observe, reset);
@@ -54,4 +65,5 @@ fn describe(text: &mut String) {
     constant!(text, INLAY_STOP_CONTEXT_FULL);
     structure!(text, inlay_output, struct_size, text, text_bytes, tokens, token_count, stop);
     structure!(text, inlay_generator_stats, struct_size, prompt_tokens, prompt_ns, generated_tokens, rounds, drafted, accepted, draft_ns, verify_ns, rest_ns);
+    structure!(text, inlay_chat_format, struct_size, name, thinks_by_default, json_arguments, may_keep_reasoning, keeps_reasoning, opens_first_tool, think_marks);
 }
