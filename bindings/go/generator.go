@@ -345,6 +345,28 @@ func (g *Generator) Advance(budget time.Duration) (piece Piece, came bool, err e
 	return piece, came, err
 }
 
+// Save gives all of the generator and its session as bytes, at any time: in the middle of a sentence, of a prompt, of a
+// round. What was generated since the last piece is taken back and computed again.
+func (g *Generator) Save() (saved []byte, err error) {
+	err = g.with(func(ptr *C.inlay_generator) C.inlay_status {
+		saved = make([]byte, C.inlay_generator_save_bytes(ptr))
+		var count C.uint64_t
+		status := C.inlay_generator_save_memory(ptr, unsafe.Pointer(data(saved)), C.uint64_t(len(saved)), &count)
+		saved = saved[:count]
+		return status
+	})
+	return saved, err
+}
+
+// Load replaces all of it by what was saved: with equal options the text goes on with the same words.
+func (g *Generator) Load(saved []byte) error {
+	err := g.with(func(ptr *C.inlay_generator) C.inlay_status {
+		return C.inlay_generator_load_memory(ptr, unsafe.Pointer(data(saved)), C.uint64_t(len(saved)))
+	})
+	g.ended = g.ended && err != nil
+	return err
+}
+
 // Next waits for a piece, or until the context ends; then the work it stopped is as if it had not begun. io.EOF after
 // the last piece of an answer.
 func (g *Generator) Next(ctx context.Context) (piece Piece, err error) {

@@ -490,3 +490,48 @@ func TestBudgetsAndFollowingPrompts(t *testing.T) {
 		t.Fatal(again, err)
 	}
 }
+
+func TestWhatIsSavedGoesOnWithTheSameWords(t *testing.T) {
+	_, model := open(t)
+	expected, err := story(model, GeneratorOptions{})
+	need(t, err)
+	generator, done, err := newGenerator(model, GeneratorOptions{MaxTokens: 40})
+	need(t, err)
+	need(t, generator.Prompt("Once upon a time"))
+	var text string
+	for i := 0; i < 7; i++ {
+		piece, err := generator.Next(context.Background())
+		need(t, err)
+		text += piece.Text
+	}
+	saved, err := generator.Save()
+	need(t, err)
+	done()
+	again, done, err := newGenerator(model, GeneratorOptions{MaxTokens: 40})
+	need(t, err)
+	defer done()
+	saved[len(saved)-1] ^= 1
+	needStatus(t, again.Load(saved), ErrCorruptFile, "")
+	saved[len(saved)-1] ^= 1
+	need(t, again.Load(saved))
+	rest, err := again.Answer(context.Background())
+	need(t, err)
+	if text+rest != expected {
+		t.Fatal(text + rest)
+	}
+	session := again.Session()
+	mark, err := session.Fork()
+	need(t, err)
+	defer mark.Close()
+	saved, err = session.Save()
+	need(t, err)
+	need(t, session.Step(nil, 1))
+	need(t, session.RewindTo(mark))
+	if session.Position() != mark.Position() {
+		t.Fatal(session.Position())
+	}
+	need(t, session.Load(saved))
+	if estimate, err := session.Estimate(10, 5, 1); err != nil || estimate.P99 == 0 {
+		t.Fatal(estimate, err)
+	}
+}

@@ -165,20 +165,24 @@ type MemoryPlan struct {
 	SessionHost, SessionDevice uint64
 	ScratchHost, ScratchDevice uint64
 	KVCache, DeltaNet, Window  uint64
+	PooledSessionHost          uint64
+	PooledSessionDevice        uint64
 }
 
 func newMemoryPlan(out *C.inlay_memory_plan) MemoryPlan {
 	return MemoryPlan{
-		WeightsMapped: uint64(out.weights_mapped),
-		ModelHost:     uint64(out.model_host),
-		ModelDevice:   uint64(out.model_device),
-		SessionHost:   uint64(out.session_host),
-		SessionDevice: uint64(out.session_device),
-		ScratchHost:   uint64(out.scratch_host),
-		ScratchDevice: uint64(out.scratch_device),
-		KVCache:       uint64(out.kv_cache),
-		DeltaNet:      uint64(out.delta_net_state),
-		Window:        uint64(out.window),
+		WeightsMapped:       uint64(out.weights_mapped),
+		ModelHost:           uint64(out.model_host),
+		ModelDevice:         uint64(out.model_device),
+		SessionHost:         uint64(out.session_host),
+		SessionDevice:       uint64(out.session_device),
+		ScratchHost:         uint64(out.scratch_host),
+		ScratchDevice:       uint64(out.scratch_device),
+		KVCache:             uint64(out.kv_cache),
+		DeltaNet:            uint64(out.delta_net_state),
+		Window:              uint64(out.window),
+		PooledSessionHost:   uint64(out.pooled_session_host),
+		PooledSessionDevice: uint64(out.pooled_session_device),
 	}
 }
 

@@ -278,6 +278,8 @@ type Progress struct {
 	LongestSlice time.Duration
 	// Remaining is an estimate, from the slices measured so far.
 	Remaining time.Duration
+	// Position is in tokens kept so far, the others of the work under way.
+	Position, TokensDone, TokensTotal uint64
 }
 
 // NoBudget lets work run to its end.
@@ -299,7 +301,7 @@ func (s *Session) Advance(budget time.Duration) (done bool, progress Progress, e
 		return status
 	})
 	progress = Progress{uint64(out.slices_done), uint64(out.slices_total), time.Duration(out.longest_slice_ns),
-		time.Duration(out.remaining_ns)}
+		time.Duration(out.remaining_ns), uint64(out.position), uint64(out.tokens_done), uint64(out.tokens_total)}
 	return done, progress, err
 }
 
@@ -316,6 +318,54 @@ func (s *Session) Rewind(count int) error {
 // Reset empties the timeline.
 func (s *Session) Reset() error {
 	return s.with(func(ptr *C.inlay_session) C.inlay_status { return C.inlay_session_reset(ptr) })
+}
+
+// Save gives all of the session as bytes, for Load. Nothing may be under way.
+func (s *Session) Save() (saved []byte, err error) {
+	err = s.with(func(ptr *C.inlay_session) C.inlay_status {
+		saved = make([]byte, C.inlay_session_save_bytes(ptr))
+		var count C.uint64_t
+		status := C.inlay_session_save_memory(ptr, unsafe.Pointer(data(saved)), C.uint64_t(len(saved)), &count)
+		saved = saved[:count]
+		return status
+	})
+	return saved, err
+}
+
+// Load replaces all of the session by what was saved; it refuses what is damaged or of another model.
+func (s *Session) Load(saved []byte) error {
+	return s.with(func(ptr *C.inlay_session) C.inlay_status {
+		return C.inlay_session_load_memory(ptr, unsafe.Pointer(data(saved)), C.uint64_t(len(saved)))
+	})
+}
+
+// RewindTo makes the session stand where `mark` stands, for example a fork of it made earlier.
+func (s *Session) RewindTo(mark *Session) error {
+	return s.with(func(ptr *C.inlay_session) C.inlay_status {
+		status := C.inlay_status(C.INLAY_ERROR_WRONG_STATE)
+		_ = mark.with(func(stands *C.inlay_session) C.inlay_status {
+			status = C.inlay_session_rewind_to(ptr, stands)
+			return C.INLAY_OK
+		})
+		return status
+	})
+}
+
+// Estimate is what work would take if it began now and ran without a pause.
+type Estimate struct {
+	Expected time.Duration
+	// P99: 99 of 100 times it takes no longer, on a machine as busy as lately.
+	P99          time.Duration
+	LongestSlice time.Duration
+}
+
+// Estimate says what a prompt of `prompt` tokens and then `rounds` passes of `width` tokens each would take.
+func (s *Session) Estimate(prompt, rounds int, width uint32) (estimate Estimate, err error) {
+	out := C.inlay_estimate{struct_size: C.sizeof_inlay_estimate}
+	err = s.with(func(ptr *C.inlay_session) C.inlay_status {
+		return C.inlay_session_estimate(ptr, C.size_t(prompt), C.size_t(rounds), C.uint32_t(width), &out)
+	})
+	return Estimate{time.Duration(out.expected_ns), time.Duration(out.p99_ns), time.Duration(out.longest_slice_ns)}, err
 }
 
 // Rewindable is how many tokens can be taken back.

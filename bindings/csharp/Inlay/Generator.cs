@@ -281,6 +281,23 @@ namespace Inlay
             };
         }
 
+        /// <summary>All of the generator and its session as bytes, at any time: in the middle of a sentence, of a prompt,
+        /// of a round. What was generated since the last piece is taken back and computed again.</summary>
+        public byte[] Save()
+        {
+            var saved = new byte[Native.inlay_generator_save_bytes(handle)];
+            ulong bytes;
+            fixed (byte* at = saved) Check(Native.inlay_generator_save_memory(handle, (IntPtr)at, (ulong)saved.Length, &bytes));
+            Array.Resize(ref saved, (int)bytes);
+            return saved;
+        }
+
+        /// <summary>Replaces all of it by what was saved: with equal options the text goes on with the same words.</summary>
+        public void Load(byte[] saved)
+        {
+            fixed (byte* at = saved) Check(Native.inlay_generator_load_memory(handle, (IntPtr)at, (ulong)saved.Length));
+        }
+
         /// <summary>Waits for a piece, or until the token cancels: then the work it stopped is as if it had not begun. The
         /// last piece of an answer has a Stop.</summary>
         public Piece Next(CancellationToken token = default(CancellationToken))

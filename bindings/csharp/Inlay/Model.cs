@@ -234,7 +234,7 @@ namespace Inlay
     public struct MemoryPlan
     {
         public ulong WeightsMapped, ModelHost, ModelDevice, SessionHost, SessionDevice, ScratchHost, ScratchDevice;
-        public ulong KvCache, DeltaNetState, Window;
+        public ulong KvCache, DeltaNetState, Window, PooledSessionHost, PooledSessionDevice;
 
         internal MemoryPlan(ref inlay_memory_plan plan)
         {
@@ -248,6 +248,8 @@ namespace Inlay
             KvCache = plan.kv_cache;
             DeltaNetState = plan.delta_net_state;
             Window = plan.window;
+            PooledSessionHost = plan.pooled_session_host;
+            PooledSessionDevice = plan.pooled_session_device;
         }
     }
 

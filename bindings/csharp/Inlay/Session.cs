@@ -85,6 +85,17 @@ namespace Inlay
         public TimeSpan LongestSlice;
         /// <summary>An estimate, from the slices measured so far.</summary>
         public TimeSpan Remaining;
+        /// <summary>Tokens kept so far; the others are of the work under way.</summary>
+        public ulong Position, TokensDone, TokensTotal;
+    }
+
+    /// <summary>What work would take if it began now and ran without a pause.</summary>
+    public struct Estimate
+    {
+        public TimeSpan Expected;
+        /// <summary>99 of 100 times it takes no longer, on a machine as busy as lately.</summary>
+        public TimeSpan P99;
+        public TimeSpan LongestSlice;
     }
 
     /// <summary>One timeline of tokens. One thread at a time, but for Cancel: a second one inside gets Status.Busy.</summary>
@@ -229,7 +240,10 @@ namespace Inlay
                 SlicesDone = filled.slices_done,
                 SlicesTotal = filled.slices_total,
                 LongestSlice = TimeSpan.FromTicks((long)(filled.longest_slice_ns / 100)),
-                Remaining = TimeSpan.FromTicks((long)(filled.remaining_ns / 100))
+                Remaining = TimeSpan.FromTicks((long)(filled.remaining_ns / 100)),
+                Position = filled.position,
+                TokensDone = filled.tokens_done,
+                TokensTotal = filled.tokens_total
             };
             return status == C.INLAY_OK;
         }
@@ -246,6 +260,38 @@ namespace Inlay
 
         /// <summary>Takes back the last `count` tokens, at most Rewindable.</summary>
         public void Rewind(int count) => Check(Native.inlay_session_rewind(Handle, (UIntPtr)count));
+
+        /// <summary>All of the session as bytes, for Load. Nothing may be under way.</summary>
+        public byte[] Save()
+        {
+            var saved = new byte[Native.inlay_session_save_bytes(Handle)];
+            ulong bytes;
+            fixed (byte* at = saved) Check(Native.inlay_session_save_memory(Handle, (IntPtr)at, (ulong)saved.Length, &bytes));
+            Array.Resize(ref saved, (int)bytes);
+            return saved;
+        }
+
+        /// <summary>Replaces all of the session by what was saved; refuses what is damaged or of another model.</summary>
+        public void Load(byte[] saved)
+        {
+            fixed (byte* at = saved) Check(Native.inlay_session_load_memory(Handle, (IntPtr)at, (ulong)saved.Length));
+        }
+
+        /// <summary>Makes the session stand where `mark` stands, for example a fork of it made earlier.</summary>
+        public void RewindTo(Session mark) => Check(Native.inlay_session_rewind_to(Handle, mark.Handle));
+
+        /// <summary>What a prompt of `prompt` tokens and then `rounds` passes of `width` tokens each would take.</summary>
+        public Estimate Estimate(int prompt, int rounds, uint width)
+        {
+            var filled = new inlay_estimate { struct_size = (uint)sizeof(inlay_estimate) };
+            Check(Native.inlay_session_estimate(Handle, (UIntPtr)prompt, (UIntPtr)rounds, width, &filled));
+            return new Estimate
+            {
+                Expected = TimeSpan.FromTicks((long)(filled.expected_ns / 100)),
+                P99 = TimeSpan.FromTicks((long)(filled.p99_ns / 100)),
+                LongestSlice = TimeSpan.FromTicks((long)(filled.longest_slice_ns / 100))
+            };
+        }
 
         /// <summary>How many tokens can be taken back.</summary>
         public int Rewindable => (int)Native.inlay_session_rewindable(Handle);

@@ -349,4 +349,38 @@ public static class InlayTest
 #endif
         }
     }
+
+    public static void WhatIsSavedGoesOnWithTheSameWords()
+    {
+        using (var bench = new Bench())
+        {
+            string expected = Story(bench.Model), text = "";
+            byte[] saved;
+            using (var session = new Session(bench.Model, Small()))
+            using (var generator = new Generator(session, new GeneratorOptions { MaxTokens = 40 }))
+            {
+                generator.Prompt("Once upon a time");
+                for (int i = 0; i < 7; ++i) text += generator.Next().Text;
+                saved = generator.Save();
+            }
+            using (var session = new Session(bench.Model, Small()))
+            using (var generator = new Generator(session, new GeneratorOptions { MaxTokens = 40 }))
+            {
+                saved[saved.Length - 1] ^= 1;
+                Check.Equal(Status.CorruptFile, Check.Throws<InlayException>(() => generator.Load(saved)).Status);
+                saved[saved.Length - 1] ^= 1;
+                generator.Load(saved);
+                Check.Equal(expected, text + generator.Answer());
+                byte[] whole = session.Save();
+                using (Session mark = session.Fork())
+                {
+                    session.Step(1);
+                    session.RewindTo(mark);
+                    Check.Equal(mark.Position, session.Position);
+                }
+                session.Load(whole);
+                Check.True(session.Estimate(10, 5, 1).P99 > TimeSpan.Zero);
+            }
+        }
+    }
 }

@@ -97,6 +97,8 @@ pub struct MemoryPlan {
     pub kv_cache: u64,
     pub delta_net_state: u64,
     pub window: u64,
+    pub pooled_session_host: u64,
+    pub pooled_session_device: u64,
 }
 
 impl From<inlay_sys::inlay_memory_plan> for MemoryPlan {
@@ -112,6 +114,8 @@ impl From<inlay_sys::inlay_memory_plan> for MemoryPlan {
             kv_cache: plan.kv_cache,
             delta_net_state: plan.delta_net_state,
             window: plan.window,
+            pooled_session_host: plan.pooled_session_host,
+            pooled_session_device: plan.pooled_session_device,
         }
     }
 }

@@ -154,6 +154,23 @@ impl<'m> Generator<'m> {
         self.session_mut().fork()
     }
 
+    /// All of the generator and its session as bytes, at any time: in the middle of a sentence, of a prompt, of a
+    /// round. What was generated since the last piece is taken back and computed again.
+    pub fn save(&mut self) -> Result<Vec<u8>> {
+        let mut saved = vec![0u8; unsafe { inlay_sys::inlay_generator_save_bytes(self.handle) } as usize];
+        let mut bytes = 0;
+        let (place, room) = (saved.as_mut_ptr().cast(), saved.len() as u64);
+        self.check(unsafe { inlay_sys::inlay_generator_save_memory(self.handle, place, room, &mut bytes) })?;
+        saved.truncate(bytes as usize);
+        Ok(saved)
+    }
+
+    /// Replaces all of it by what was saved: with equal options the text goes on with the same words.
+    pub fn load(&mut self, saved: &[u8]) -> Result<()> {
+        let (data, bytes) = (saved.as_ptr().cast(), saved.len() as u64);
+        self.check(unsafe { inlay_sys::inlay_generator_load_memory(self.handle, data, bytes) }).map(|_| ())
+    }
+
     // Not public: who has it could put another session in its place.
     fn session_mut(&mut self) -> &mut Session<'m> {
         self.session.as_mut().expect("there until into_session")

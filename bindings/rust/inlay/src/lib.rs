@@ -43,7 +43,7 @@ pub use generator::{Generator, GeneratorOptions, GeneratorStats, Piece, Pieces, 
 pub use model::{Model, ModelOptions};
 pub use runtime::{Device, LogLevel, MemoryUse, Runtime, RuntimeInfo, RuntimeOptions};
 pub use sampler::{Sampler, SamplerOptions};
-pub use session::{Arena, Canceller, KvType, Progress, Session, SessionOptions, Work};
+pub use session::{Arena, Canceller, Estimate, KvType, Progress, Session, SessionOptions, Work};
 pub use source::{Io, Source};
 pub use tokenizer::Tokenizer;
 

@@ -126,8 +126,25 @@ pub struct Progress {
     pub slices_total: u64,
     /// Since the session was made.
     pub longest_slice: Duration,
+    /// Tokens kept so far.
+    pub position: u64,
+    /// Of the work under way: whole chunks of a prompt.
+    pub tokens_done: u64,
+    /// Tokens of all of it.
+    pub tokens_total: u64,
     /// An estimate, from the slices measured so far.
     pub remaining: Duration,
+}
+
+/// What work would take if it began now and ran without a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Estimate {
+    /// The likely time.
+    pub expected: Duration,
+    /// 99 of 100 times it takes no longer, on a machine as busy as lately.
+    pub p99: Duration,
+    /// Of any slice of it, lately.
+    pub longest_slice: Duration,
 }
 
 /// What [`Session::advance`] came to.
@@ -317,6 +334,9 @@ impl<'m> Session<'m> {
             slices_done: progress.slices_done,
             slices_total: progress.slices_total,
             longest_slice: Duration::from_nanos(progress.longest_slice_ns),
+            position: progress.position,
+            tokens_done: progress.tokens_done,
+            tokens_total: progress.tokens_total,
             remaining: Duration::from_nanos(progress.remaining_ns),
         };
         Ok(if state == inlay_sys::INLAY_PENDING { Work::Pending(progress) } else { Work::Done(progress) })
@@ -340,6 +360,40 @@ impl<'m> Session<'m> {
     /// Back to an empty timeline.
     pub fn reset(&mut self) -> Result<()> {
         self.check(unsafe { inlay_sys::inlay_session_reset(self.handle) }).map(|_| ())
+    }
+
+    /// All of the session as bytes, for [`load`](Self::load). Nothing may be under way.
+    pub fn save(&self) -> Result<Vec<u8>> {
+        let mut saved = vec![0u8; unsafe { inlay_sys::inlay_session_save_bytes(self.handle) } as usize];
+        let mut bytes = 0;
+        let (place, room) = (saved.as_mut_ptr().cast(), saved.len() as u64);
+        self.check(unsafe { inlay_sys::inlay_session_save_memory(self.handle, place, room, &mut bytes) })?;
+        saved.truncate(bytes as usize);
+        Ok(saved)
+    }
+
+    /// Replaces all of the session by what was saved; refuses what is damaged or of another model.
+    pub fn load(&mut self, saved: &[u8]) -> Result<()> {
+        let (data, bytes) = (saved.as_ptr().cast(), saved.len() as u64);
+        self.check(unsafe { inlay_sys::inlay_session_load_memory(self.handle, data, bytes) }).map(|_| ())
+    }
+
+    /// Makes the session stand where `mark` stands, for example a fork of it made earlier.
+    pub fn rewind_to(&mut self, mark: &mut Session<'_>) -> Result<()> {
+        self.check(unsafe { inlay_sys::inlay_session_rewind_to(self.handle, mark.handle) }).map(|_| ())
+    }
+
+    /// What a prompt of `prompt` tokens and then `rounds` passes of `width` tokens each would take.
+    pub fn estimate(&mut self, prompt: usize, rounds: usize, width: u32) -> Result<Estimate> {
+        let mut estimate = params!(inlay_estimate);
+        let status =
+            unsafe { inlay_sys::inlay_session_estimate(self.handle, prompt, rounds, width, &mut estimate) };
+        self.check(status)?;
+        Ok(Estimate {
+            expected: Duration::from_nanos(estimate.expected_ns),
+            p99: Duration::from_nanos(estimate.p99_ns),
+            longest_slice: Duration::from_nanos(estimate.longest_slice_ns),
+        })
     }
 
     /// Tokens kept so far: the position of the next one.

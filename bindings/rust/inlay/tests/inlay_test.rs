@@ -375,3 +375,34 @@ fn budgets_and_following_prompts() {
     let mut session = generator.into_session();
     session.step(1).unwrap();
 }
+
+#[test]
+fn what_is_saved_goes_on_with_the_same_words() {
+    let (_runtime, model) = open();
+    let expected = story(&model, Draft::None).unwrap();
+    let options = || GeneratorOptions { max_tokens: 40, ..Default::default() };
+    let mut generator = Generator::with(Session::with(&model, &small()).unwrap(), options()).unwrap();
+    generator.prompt("Once upon a time").unwrap();
+    let begun: String = generator.pieces().take(7).map(|piece| piece.unwrap().text).collect();
+    let saved = generator.save().unwrap();
+    drop(generator);
+    let mut again = Generator::with(Session::with(&model, &small()).unwrap(), options()).unwrap();
+    let mut damaged = saved.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    assert_eq!(again.load(&damaged).unwrap_err().status(), Status::CorruptFile);
+    again.load(&saved).unwrap();
+    assert_eq!(begun + &again.answer().unwrap(), expected);
+
+    let mut session = again.into_session();
+    let mut mark = session.fork().unwrap();
+    let (saved, position) = (session.save().unwrap(), session.position());
+    session.step(1).unwrap();
+    let after = session.logits(0).unwrap().to_vec();
+    session.rewind_to(&mut mark).unwrap();
+    assert_eq!(session.position(), position);
+    session.step(2).unwrap();
+    session.load(&saved).unwrap();
+    session.step(1).unwrap();
+    assert_eq!(session.logits(0).unwrap(), after);
+    assert!(session.estimate(10, 5, 1).unwrap().p99 > Duration::ZERO);
+}
