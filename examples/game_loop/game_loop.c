@@ -2,7 +2,7 @@
  *
  *   sh examples/run.sh game_loop
  *
- * builds the library, then this, and runs it with the bundled model. Figures of the frames go to stderr. */
+ * builds the library, then this, and runs it with the bundled model. Figures go to stderr. */
 #define _POSIX_C_SOURCE 199309L
 #include <inlay/inlay.h>
 #include <stdio.h>
@@ -11,7 +11,6 @@
 #include <time.h>
 
 enum { kCharacters = 3, kBudget = 4000 };
-
 typedef struct character {
   const char *name, *prompt;
   inlay_session* session;
@@ -19,7 +18,6 @@ typedef struct character {
   char text[1024];
   int done;
 } character;
-
 static character cast[kCharacters] = {
     {.name = "Bram", .prompt = "<|im_start|>user\nAny rumours?"},
     {.name = "Orla",
@@ -32,7 +30,9 @@ static character cast[kCharacters] = {
 static const char turn[] = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n";
 
 static void check(inlay_status status) {
-  if (status < 0) exit(fprintf(stderr, "%s\n", inlay_status_name(status)));
+  if (status >= 0) return;
+  fprintf(stderr, "%s\n", inlay_status_name(status));
+  exit(1);
 }
 
 static long microseconds(void) {
@@ -87,7 +87,6 @@ int main(int argc, char** argv) {
   inlay_source source = INLAY_SOURCE_INIT;
   inlay_runtime* runtime;
   inlay_model* model;
-  char prompt[512];
   int frames = 0, saved = 0;
   long longest = 0;
 
@@ -96,8 +95,8 @@ int main(int argc, char** argv) {
   check(inlay_model_open(runtime, &source, NULL, &model));
   for (int i = 0; i < kCharacters; ++i) {
     create(model, &cast[i]);
-    snprintf(prompt, sizeof prompt, "%s%s", cast[i].prompt, turn);
-    check(inlay_generator_prompt_text(cast[i].generator, prompt, strlen(prompt), 1));
+    check(inlay_generator_prompt_text(cast[i].generator, cast[i].prompt, strlen(cast[i].prompt), 1));
+    check(inlay_generator_prompt_text(cast[i].generator, turn, strlen(turn), 1));
   }
 
   for (int speaking = kCharacters; speaking > 0; ++frames) {

@@ -50,8 +50,8 @@ func (c *character) create(model *inlay.Model) {
 }
 
 func (c *character) close() {
-	check(c.generator.Close())
-	check(c.session.Close())
+	c.generator.Close()
+	c.session.Close()
 }
 
 // frame lets each speak as far as its time goes, and says how many have more to say.
@@ -115,6 +115,5 @@ func main() {
 		fmt.Printf("%s: %s\n", who.name, who.text)
 		who.close()
 	}
-	fmt.Fprintf(os.Stderr, "%d frames of %d us for words; the longest took %d us\n",
-		frames, budget.Microseconds(), longest.Microseconds())
+	log.Printf("%d frames of %v for words; the longest took %v", frames, budget, longest)
 }
