@@ -14,8 +14,6 @@ Guide::Guide(const Shape& shape, const Tokenizer* tokenizer, const inlay_mask* m
   if (shape.masks) masks_ = layout.take<uint32_t>(uint64_t{INLAY_MAX_WIDTH} * words());
 }
 
-Guide::~Guide() = default;
-
 void Guide::lay_out(const Shape& shape, Layout& layout) {
   layout.take<char>(TextStream::most_bytes(shape.longest_token));
   if (shape.masks) layout.take<uint32_t>(uint64_t{INLAY_MAX_WIDTH} * ((shape.vocabulary + 31) / 32));

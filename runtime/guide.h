@@ -46,7 +46,6 @@ class Guide {
   };
 
   Guide(const Shape& shape, const Tokenizer* tokenizer, const inlay_mask* mask, Layout& layout);
-  ~Guide();
   static void lay_out(const Shape& shape, Layout& layout);
 
   /// A new answer. Nothing may be tentative.

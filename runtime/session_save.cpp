@@ -186,7 +186,7 @@ inlay_status Session::check_snapshot(const SnapshotHeader& header) {
   if (!possible) return fail(INLAY_ERROR_CORRUPT_FILE, "the saved state contradicts itself");
   if (header.end() + header.waiting > context_) {
     return fail(INLAY_ERROR_CONTEXT_FULL, "the saved state has %llu tokens, the session's context is %u",
-                static_cast<unsigned long long>(header.end() + header.waiting), context_);
+                static_cast<unsigned long long>(header.end()) + header.waiting, context_);
   }
   if (!session_.pooled) return INLAY_OK;
   uint64_t free = pool_->free_pages();

@@ -105,7 +105,8 @@ phase_format() {
     *) echo "the format is that of clang-format 14"; return $skipped ;;
   esac
   wrong=
-  for file in $(sources '*.c' '*.h' '*.cpp' '*.cu' '*.cuh'); do
+  # Headers of earlier releases stay as they were.
+  for file in $(sources '*.c' '*.h' '*.cpp' '*.cu' '*.cuh' ':!tests/abi/*/inlay/inlay.h'); do
     clang-format "$file" | diff -u --label "$file" --label "$file, formatted" "$file" - >>build/format.diff ||
       wrong="$wrong $file"
   done
