@@ -206,7 +206,7 @@ TEST_CASE("a growing conversation reads again only what changed") {
   uint64_t fed = 0;
   uint64_t naive = 0;
   for (size_t turn = 0; turn < 30; ++turn) {
-    const std::string saying = kSayings[turn % kSayings.size()];
+    const std::string& saying = kSayings[turn % kSayings.size()];
     talk.say("user", saying);
     messages += std::string(turn == 0 ? "" : ",") + R"({"role":"user","content":")" + saying + "\"}";
     const bool thinks = turn % 3 != 1;
