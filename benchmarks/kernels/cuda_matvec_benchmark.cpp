@@ -13,7 +13,7 @@
 
 // Matrix times 1 to 8 rows on a CUDA device, timed in graphs over more weights than the L2 cache holds: each
 // type alone, then all matrices of a 27B (Q4_K_M mix) in order. Beside them a plain read of as many bytes.
-//   cuda_matvec_benchmark [types|chain|all|profile TYPE] [shared bytes of a block]
+//   cuda_matvec_benchmark [types|chain|all|q4|profile] [shared bytes of a block]
 
 namespace {
 
@@ -55,12 +55,26 @@ void* random_pool(TensorType type, uint32_t columns) {
   return blocks;
 }
 
+/// All weights lie in one allocation, as a model's do.
+struct Arena {
+  char* begin = nullptr;
+  uint64_t bytes = 0, used = 0;
+
+  void* take(uint64_t count) {
+    if (begin == nullptr) CHECK_CUDA(cudaMalloc(reinterpret_cast<void**>(&begin), bytes));
+    if (used + count > bytes) check(cudaErrorMemoryAllocation, __LINE__);
+    void* result = begin + used;
+    used += (count + 255) / 256 * 256;
+    return result;
+  }
+};
+Arena arena = {nullptr, uint64_t{18} << 30, 0};
+
 PackedMatrix make_matrix(TensorType type, uint32_t rows, uint32_t columns) {
   void* blocks = random_pool(type, columns);
-  void* data = nullptr;
-  CHECK_CUDA(cudaMalloc(&data, packed_bytes(type, rows, columns)));
+  void* data = arena.take(packed_bytes(type, rows, columns));
   for (uint32_t r = 0; r < rows; r += kPoolRows) {
-    CHECK_CUDA(repack(type, blocks, r, std::min(kPoolRows, rows - r), columns, data, nullptr));
+    CHECK_CUDA(repack(type, blocks, r, std::min(kPoolRows, rows - r), rows, columns, data, nullptr));
   }
   return {data, type, rows, columns, 1e-3f};
 }
@@ -138,13 +152,9 @@ uint64_t bytes_of(const MatvecLaunch& launch) {
 }
 
 double time_launches(const MatvecDevice& device, cudaStream_t stream, std::vector<MatvecLaunch>& launches,
-                     uint32_t rows, uint64_t prefetch, int repeats) {
-  for (size_t i = 0; i < launches.size(); ++i) {
-    launches[i].rows = rows;
-    const PackedMatrix& next = launches[(i + 1) % launches.size()].matrices[0];
-    launches[i].prefetch = prefetch != 0 ? next.data : nullptr;
-    launches[i].prefetch_bytes = std::min(prefetch, bytes_of(next));
-  }
+                     uint32_t rows, int repeats) {
+  for (MatvecLaunch& launch : launches) launch.rows = rows;
+  CHECK_CUDA(cudaDeviceSynchronize());  // the weights are packed on another stream
   Timed timed(stream, [&] {
     for (const MatvecLaunch& launch : launches) CHECK_CUDA(matvec(device, launch, stream));
   });
@@ -174,14 +184,12 @@ void bench_type(const MatvecDevice& device, cudaStream_t stream, const Buffers& 
                 shape.columns, paired ? " x2" : "   ", static_cast<double>(each) * 1e-6);
     for (const uint32_t rows : {1u, 2u, 4u, 8u}) {
       const double us =
-          time_launches(device, stream, launches, rows, 0, 7) / static_cast<double>(launches.size());
+          time_launches(device, stream, launches, rows, 7) / static_cast<double>(launches.size());
       std::printf("  %7.2f us %5.0f GB/s", us, static_cast<double>(each) / us * 1e-3);
     }
     std::printf("\n");
     std::fflush(stdout);
-    for (const MatvecLaunch& launch : distinct) {
-      for (uint32_t m = 0; m < launch.count; ++m) cudaFree(const_cast<void*>(launch.matrices[m].data));
-    }
+    arena.used = 0;
   }
 }
 
@@ -216,15 +224,12 @@ void bench_chain(const MatvecDevice& device, cudaStream_t stream, const Buffers&
   for (const MatvecLaunch& launch : launches) bytes += bytes_of(launch);
   std::printf("27B chain, Q4_K_M mix: %u matrices in %zu launches, %.2f GB\n", matrices + 1, launches.size(),
               static_cast<double>(bytes) * 1e-9);
-  for (const uint64_t prefetch : {0ull, 8ull << 20, 16ull << 20}) {
-    double first = 0;
-    for (const uint32_t rows : {1u, 2u, 4u, 8u}) {
-      const double us = time_launches(device, stream, launches, rows, prefetch, 9);
-      if (rows == 1) first = us;
-      std::printf("  prefetch %2u MB, width %u: %8.1f us  %5.0f GB/s  %.3f of width 1\n",
-                  static_cast<uint32_t>(prefetch >> 20), rows, us, static_cast<double>(bytes) / us * 1e-3,
-                  us / first);
-    }
+  double first = 0;
+  for (const uint32_t rows : {1u, 2u, 4u, 8u}) {
+    const double us = time_launches(device, stream, launches, rows, 9);
+    if (rows == 1) first = us;
+    std::printf("  width %u: %8.1f us  %5.0f GB/s  %.3f of width 1\n", rows, us,
+                static_cast<double>(bytes) / us * 1e-3, us / first);
   }
 }
 
@@ -272,10 +277,19 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (what == "profile") {
-    for (const TensorType type : {TensorType::Q4_K, TensorType::Q6_K}) {
-      for (const uint32_t rows : {1u, 8u}) {
-        MatvecLaunch launch = make_launch({make_matrix(type, 17408, 5120), make_matrix(type, 17408, 5120)},
-                                          Epilogue::kSwiGlu, buffers);
+    std::vector<MatvecLaunch> launches;
+    const auto add = [&](std::vector<PackedMatrix> matrices, Epilogue epilogue) {
+      launches.push_back(make_launch(std::move(matrices), epilogue, buffers));
+    };
+    add({make_matrix(TensorType::Q4_K, 17408, 5120), make_matrix(TensorType::Q4_K, 17408, 5120)},
+        Epilogue::kSwiGlu);
+    add({make_matrix(TensorType::Q6_K, 5120, 17408)}, Epilogue::kAdd);
+    add({make_matrix(TensorType::Q4_K, 5120, 6144)}, Epilogue::kAdd);
+    add({make_matrix(TensorType::Q5_K, 10240, 5120), make_matrix(TensorType::Q4_K, 6144, 5120),
+         make_matrix(TensorType::Q4_K, 48, 5120), make_matrix(TensorType::Q4_K, 48, 5120)},
+        Epilogue::kStore);
+    for (const uint32_t rows : {1u, 8u}) {
+      for (MatvecLaunch& launch : launches) {
         launch.rows = rows;
         CHECK_CUDA(matvec(device, launch, stream));
       }

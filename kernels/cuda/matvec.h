@@ -41,9 +41,7 @@ struct MatvecLaunch {
   float* outputs[kMatvecMaxMatrices] = {};           // kStore, kAdd: [rows] rows of matrices[m].rows floats
   uint32_t output_strides[kMatvecMaxMatrices] = {};  // floats from one of these rows to the next
   __half* activation_output =
-      nullptr;                     // kSwiGlu: [rows][activation_stride(matrices[0].rows)], as activations
-  const void* prefetch = nullptr;  // weights that a later launch reads first: drawn into L2 at the end
-  uint64_t prefetch_bytes = 0;
+      nullptr;  // kSwiGlu: [rows][activation_stride(matrices[0].rows)], as activations
   bool programmatic =
       false;  // launch as the programmatic dependent of the kernel before it in the stream:
               // weights are fetched at once, nothing else is read or written before that one ends

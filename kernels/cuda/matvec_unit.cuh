@@ -21,17 +21,31 @@ struct Operand {
   __device__ __forceinline__ Operand(const char* copy, const char* zeros, uint32_t rows, uint32_t lane)
       : from((lane / 4 < rows ? copy + lane / 4 * kRowBytes : zeros) + lane % 4 * 16) {}
 
-  /// Brings tile column `s` to the copy. A whole warp calls it.
+  /// Brings tile columns s, s + step, ... below `end` to the copy, one after the other. A whole warp calls
+  /// it.
   static __device__ __forceinline__ void fill(char* copy, const __half* activations, uint32_t stride,
-                                              uint32_t rows, uint32_t groups, uint32_t s, uint32_t lane) {
+                                              uint32_t rows, uint32_t groups, uint32_t s, uint32_t step,
+                                              uint32_t end, uint32_t lane) {
+    constexpr int kAtOnce = 4;
+    const __half* from = activations + s * 256 + lane * 8;
+    uint32_t row = 0;
     __syncwarp();
-    const __half* source = activations + s * 256 + lane * 8;
-    const bool there = s * 8 + lane / 4 < groups;
-#pragma unroll 4
-    for (uint32_t row = 0; row < rows; ++row) {
-      uint4 v = make_uint4(0, 0, 0, 0);
-      if (there) v = *reinterpret_cast<const uint4*>(source + row * stride);
-      *reinterpret_cast<uint4*>(copy + row * kRowBytes + lane * 16) = v;
+    while (s < end) {
+      uint4 v[kAtOnce];
+      int count = 0;
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        v[i] = make_uint4(0, 0, 0, 0);
+        if (s >= end) continue;
+        if (s * 8 + lane / 4 < groups) v[i] = *reinterpret_cast<const uint4*>(from + row * stride);
+        if (++row == rows) row = 0, s += step, from += step * 256;
+        ++count;
+      }
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        if (i < count) *reinterpret_cast<uint4*>(copy + i * kRowBytes + lane * 16) = v[i];
+      }
+      copy += kAtOnce * kRowBytes;
     }
     __syncwarp();
   }
@@ -42,112 +56,80 @@ struct Operand {
   }
 };
 
-/// A float as the sum of two that TF32 holds exactly (the second to within 2^-22 of the whole).
-struct Split {
-  float high, low;
-};
-__device__ __forceinline__ Split split(float x) {
-  const float high = __uint_as_float(__float_as_uint(x) & 0xFFFFE000u);
-  return {high, x - high};
+__device__ __forceinline__ uint32_t half_bits(float low, float high) {
+  const __half2 pair = __floats2half2_rn(low, high);
+  return *reinterpret_cast<const uint32_t*>(&pair);
 }
 
-/// Sums of the activations over groups (or half groups) t, t + 4 (, t + 8, t + 12) of row g, as the second
-/// operand of TF32 instructions. Where minima need the plain sums the base is multiplied in on the other
-/// side.
-template <typename F, bool Blocks = F::kBlocks>
-struct Sums {
-  static constexpr int kCount = F::S::kFine ? 4 : 2;
-  static constexpr bool kUsed = F::C::kOffset || F::S::kMins;
-  Split v[kUsed ? kCount : 1];
-  decltype(F::C::exponents(0)) exponents;
+/// Sums of the activations over groups t, t + 4 (and half groups t + 8, t + 12) of row g, divided by
+/// kDivisor, as second operands: each as a half and what that leaves.
+struct GroupSums {
+  static constexpr float kDivisor = 32.0f;  // of at most 32 halves: the sum cannot overflow
 
-  uint32_t byte_exponent;
+  uint32_t high[2], low[2];
 
-  explicit __device__ __forceinline__ Sums(uint32_t zero)
-      : exponents(F::C::exponents(zero)), byte_exponent(kByteExponent + zero) {}
-
-  static __device__ __forceinline__ float base(uint32_t t) { return -(F::C::lane_base(t) + F::S::kExcess); }
-
+  template <bool kFine>
   __device__ __forceinline__ void compute(const Operand& x, uint32_t lane) {
-    const uint32_t g = lane / 4, t = lane % 4;
-    if constexpr (kUsed) {
-      // The activations as a product's first operand: of row g, and as row g + 8, either half of its columns.
-      // The second operand's column n takes one group (or half group).
-      float d[2][4] = {};
+    // The activations as a product's first operand: of row g, and as row g + 8, either pair of its columns.
+    // The second operand's column n takes one group (or half group).
+    float d[2][4] = {};
 #pragma unroll
-      for (int j = 0; j < 8; ++j) {
-        const uint4 v = x.group(j);
-        const auto column = [](int part) {
-          return static_cast<uint32_t>(part < 4 ? 2 * part : 2 * (part - 4) + 1);
-        };
-        const uint32_t first = g == column(F::S::kFine ? 2 * j % 8 : j) ? 0x3C003C00u : 0u;
-        const uint32_t second = F::S::kFine ? (g == column((2 * j + 1) % 8) ? 0x3C003C00u : 0u) : first;
-        mma_f16(d[F::S::kFine ? j / 4 : 0], v.x, v.y, v.z, v.w, first, second);
+    for (uint32_t j = 0; j < 8; ++j) {
+      const uint4 v = x.group(j);
+      const auto taken = [&](uint32_t group) {
+        return lane / 4 == (group < 4 ? 2 * group : 2 * group - 7) ? 0x3C003C00u : 0u;
+      };
+      if (kFine) {
+        mma_f16(d[j / 4], v.x, v.y, v.z, v.w, taken(2 * j % 8), taken(2 * j % 8 + 1));
+      } else {
+        mma_f16(d[j / 4], v.x, v.y, v.z, v.w, taken(j), taken(j));
       }
-      const float factor = F::S::kMins ? 1.0f : base(t);
+    }
+    if (!kFine) {
 #pragma unroll
-      for (int q = 0; q < kCount; ++q) v[q] = split((d[q / 2][q % 2] + d[q / 2][q % 2 + 2]) * factor);
+      for (int i = 0; i < 4; ++i) d[0][i] += d[1][i];
+    }
+#pragma unroll
+    for (int q = 0; q < (kFine ? 2 : 1); ++q) {
+      const float first = (d[q][0] + d[q][2]) / kDivisor, second = (d[q][1] + d[q][3]) / kDivisor;
+      high[q] = half_bits(first, second);
+      low[q] = half_bits(first - low_float(high[q]), second - high_float(high[q]));
     }
   }
 };
-
-template <typename F>
-struct Sums<F, false> {
-  explicit __device__ __forceinline__ Sums(uint32_t) {}
-  __device__ __forceinline__ void compute(const Operand&, uint32_t) {}
-};
-
-/// d += sum over groups of first (rows g) and second (rows g + 8) lane values times the sums.
-template <int Count>
-__device__ __forceinline__ void add_sums(float (&d)[4], const float (&first)[Count],
-                                         const float (&second)[Count], const Split (&v)[Count]) {
-#pragma unroll
-  for (int q = 0; q < Count; q += 2) {
-    mma_tf32(d, first[q], second[q], first[q + 1], second[q + 1], v[q].high, v[q + 1].high);
-    mma_tf32(d, first[q], second[q], first[q + 1], second[q + 1], v[q].low, v[q + 1].low);
-  }
-}
 
 /// acc += the product; acc[0], acc[1] are row g of `first` in activation rows 2 t, 2 t + 1; acc[2], acc[3] of
 /// `second`.
 template <typename F>
 __device__ __forceinline__ void multiply_blocks(const char* first, const char* second, const Operand& x,
-                                                const Sums<F>& sums, int lane, float (&acc)[4]) {
+                                                const GroupSums& sums, int lane, float (&acc)[4]) {
   using C = typename F::C;
   using S = typename F::S;
-  constexpr int kCount = S::kFine ? 4 : 2;
   const int g = lane / 4, t = lane % 4;
   const Codes<C::kWords> codes_a = load_code_words<C::kWords>(first, lane);
   const Codes<C::kWords> codes_b = load_code_words<C::kWords>(second, lane);
-  const auto scales_a = S::load(first, g, t, sums.byte_exponent);
-  const auto scales_b = S::load(second, g, t, sums.byte_exponent);
+  const auto scales_a = S::load(first, g);
+  const auto scales_b = S::load(second, g);
 
-  float d[4] = {};
-  if constexpr (C::kOffset) {
-    float a[kCount], b[kCount];
-    S::lane_scales(scales_a, t, a);
-    S::lane_scales(scales_b, t, b);
-    if constexpr (S::kMins) {
-      const float base = Sums<F>::base(t);
-#pragma unroll
-      for (int q = 0; q < kCount; ++q) a[q] *= base, b[q] *= base;
+  // Products of groups whose codes weigh the same are summed together.
+  constexpr int kClasses = C::kClasses;
+  float d[kClasses][4] = {}, taken[4] = {};
+  if constexpr (F::kTakesOff) {
+    uint32_t a[S::kFine ? 2 : 1], b[S::kFine ? 2 : 1];
+    S::coefficients(scales_a, first, g, t, a);
+    S::coefficients(scales_b, second, g, t, b);
+    if constexpr (S::kFine) {
+      mma_f16(taken, a[0], b[0], a[1], b[1], sums.high[0], sums.high[1]);
+      mma_f16(taken, a[0], b[0], a[1], b[1], sums.low[0], sums.low[1]);
+    } else {
+      mma_f16(taken, a[0], b[0], a[0], b[0], sums.high[0], sums.low[0]);
     }
-    add_sums(d, a, b, sums.v);
-  }
-  if constexpr (S::kMins) {
-    float a[kCount], b[kCount], m[4] = {};
-    S::lane_mins(scales_a, t, a);
-    S::lane_mins(scales_b, t, b);
-    add_sums(m, a, b, sums.v);
-    const float slope_a = S::min_slope(scales_a), slope_b = S::min_slope(scales_b);
-    acc[0] = fmaf(-slope_a, m[0], acc[0]), acc[1] = fmaf(-slope_a, m[1], acc[1]);
-    acc[2] = fmaf(-slope_b, m[2], acc[2]), acc[3] = fmaf(-slope_b, m[3], acc[3]);
   }
 #pragma unroll
   for (int j = 0; j < 8; ++j) {
     uint32_t a[4], b[4];
-    C::fragment(codes_a, j, sums.exponents, a);
-    C::fragment(codes_b, j, sums.exponents, b);
+    C::fragment(codes_a, j, a);
+    C::fragment(codes_b, j, b);
     const uint4 v = x.group(j);
     float c[4] = {};
 #pragma unroll
@@ -156,15 +138,36 @@ __device__ __forceinline__ void multiply_blocks(const char* first, const char* s
       if (S::kFine || h == 1) {
         const int i = S::kFine ? 2 * j + h : j;
         const float scale_a = S::scale(scales_a, i), scale_b = S::scale(scales_b, i);
-        d[0] = fmaf(scale_a, c[0], d[0]), d[1] = fmaf(scale_a, c[1], d[1]);
-        d[2] = fmaf(scale_b, c[2], d[2]), d[3] = fmaf(scale_b, c[3], d[3]);
+        float(&sum)[4] = d[i % kClasses];
+        sum[0] = fmaf(scale_a, c[0], sum[0]), sum[1] = fmaf(scale_a, c[1], sum[1]);
+        sum[2] = fmaf(scale_b, c[2], sum[2]), sum[3] = fmaf(scale_b, c[3], sum[3]);
         c[0] = c[1] = c[2] = c[3] = 0.0f;
       }
     }
   }
+#pragma unroll
+  for (int k = 0; k < kClasses; ++k) {
+    if (k == kClasses - 1) break;  // the last weighs most
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      d[kClasses - 1][i] = fmaf(C::kWeight / C::weight(k), d[k][i], d[kClasses - 1][i]);
+    }
+  }
+  float(&sum)[4] = d[kClasses - 1];
   const float slope_a = S::slope(scales_a), slope_b = S::slope(scales_b);
-  acc[0] = fmaf(slope_a, d[0], acc[0]), acc[1] = fmaf(slope_a, d[1], acc[1]);
-  acc[2] = fmaf(slope_b, d[2], acc[2]), acc[3] = fmaf(slope_b, d[3], acc[3]);
+  if constexpr (F::kTakesOff) {
+    constexpr float kUnit = GroupSums::kDivisor / S::kCoefficientUnit / F::kResult;
+    if constexpr (S::kMins) {
+      const float min_a = S::min_slope(scales_a) * -kUnit, min_b = S::min_slope(scales_b) * -kUnit;
+      acc[0] = fmaf(min_a, taken[0], acc[0]), acc[1] = fmaf(min_a, taken[1], acc[1]);
+      acc[2] = fmaf(min_b, taken[2], acc[2]), acc[3] = fmaf(min_b, taken[3], acc[3]);
+    } else {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) sum[i] = fmaf(-kUnit * F::kOffset, taken[i], sum[i]);
+    }
+  }
+  acc[0] = fmaf(slope_a, sum[0], acc[0]), acc[1] = fmaf(slope_a, sum[1], acc[1]);
+  acc[2] = fmaf(slope_b, sum[2], acc[2]), acc[3] = fmaf(slope_b, sum[3], acc[3]);
 }
 
 __device__ __forceinline__ void multiply_group(const char* first, const char* second, const uint4& x,
@@ -178,7 +181,7 @@ __device__ __forceinline__ void multiply_group(const char* first, const char* se
 /// One unit of a tile column; `unit` is a constant where this is inlined.
 template <typename F>
 __device__ __forceinline__ void multiply_unit(const char* first, const char* second, const Operand& x,
-                                              const Sums<F>& sums, int unit, int lane, float (&acc)[4]) {
+                                              const GroupSums& sums, int unit, int lane, float (&acc)[4]) {
   if constexpr (F::kBlocks) {
     multiply_blocks<F>(first, second, x, sums, lane, acc);
   } else {
@@ -193,7 +196,7 @@ __device__ __forceinline__ void multiply_unit(const char* first, const char* sec
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       if constexpr (F::kSplit) d[i] = fmaf(low[i], 1.0f / 2048.0f, d[i]);
-      acc[i] = fmaf(F::kSlope, d[i], acc[i]);
+      acc[i] += d[i];
     }
   }
 }

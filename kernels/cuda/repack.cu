@@ -159,14 +159,14 @@ __device__ void pack_floats(const uint8_t* source, uint32_t valid, char* tile, u
 template <TensorType type>
 __global__ void __launch_bounds__(kThreads)
     pack_kernel(const uint8_t* blocks, uint32_t rows, uint32_t columns, uint64_t source_stride,
-                char* packed) {
+                uint32_t tile_rows, char* packed) {
   const uint32_t tile_columns = (columns + kTileColumns - 1) / kTileColumns;
   const uint32_t lane = threadIdx.x % 32, s = blockIdx.x * (kThreads / 32) + threadIdx.x / 32;
   if (s >= tile_columns) return;
   const uint32_t row = blockIdx.y * kTileRows + lane / 4;
   const uint32_t valid = row < rows ? min(columns - s * kTileColumns, kTileColumns) : 0u;
   const uint8_t* source = blocks + row * source_stride + uint64_t{s} * SourceTile<type>::kRowBytes;
-  char* tile = packed + (uint64_t{blockIdx.y} * tile_columns + s) * Format<type>::kTileBytes;
+  char* tile = packed + (uint64_t{s} * tile_rows + blockIdx.y) * Format<type>::kTileBytes;
   if constexpr (Format<type>::kBlocks) {
     pack_blocks<type>(source, valid, tile, lane);
   } else {
@@ -185,21 +185,22 @@ __device__ __forceinline__ void decode_group(const char* tile, uint32_t lane, in
     using C = typename F::C;
     using S = typename F::S;
     const Codes<C::kWords> codes = load_code_words<C::kWords>(tile, lane);
-    const auto scales = S::load(tile, lane / 4, lane % 4, kByteExponent);
+    const auto scales = S::load(tile, lane / 4);
     uint32_t a[4];
-    C::fragment(codes, j, C::exponents(0), a);
+    C::fragment(codes, j, a);
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
       const int part = S::kFine ? 2 * j + i / 4 : j;
-      const float base = C::base(type == TensorType::Q2_K ? 2 * j + i / 4 : j) + S::kExcess;
-      const float code = (i % 2 ? high_float(a[i / 2]) : low_float(a[i / 2])) - base;
-      w[i] = S::slope(scales) * S::scale(scales, part) * code - S::min_slope(scales) * S::min(scales, part);
+      const float half = i % 2 ? high_float(a[i / 2]) : low_float(a[i / 2]);
+      const float code = half * (1.0f / (C::weight(part) * kHalfStep)) - F::kOffset;
+      w[i] = S::slope(scales) * (S::scale(scales, part) / S::kUnit) * code -
+             S::min_slope(scales) * S::min(scales, part);
     }
   } else {
     const __half* high = reinterpret_cast<const __half*>(tile + j * (F::kSplit ? 1024 : 512) + lane * 16);
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      w[i] = __half2float(high[i]) * F::kSlope;
+      w[i] = __half2float(high[i]) * F::kResult;
       if constexpr (F::kSplit) w[i] += __half2float(high[256 + i]) * (1.0f / 2048.0f);
     }
   }
@@ -207,15 +208,14 @@ __device__ __forceinline__ void decode_group(const char* tile, uint32_t lane, in
 
 template <TensorType type>
 __global__ void __launch_bounds__(kThreads)
-    dequantise_kernel(const char* packed, uint32_t row_begin, uint32_t rows, uint32_t columns, float scale,
+    dequantise_kernel(const char* packed, uint32_t tile_rows, uint32_t rows, uint32_t columns, float scale,
                       __half* out) {
   const uint32_t tile_columns = (columns + kTileColumns - 1) / kTileColumns;
   const uint32_t lane = threadIdx.x % 32, s = blockIdx.x * (kThreads / 32) + threadIdx.x / 32;
   if (s >= tile_columns) return;
   const uint32_t row = blockIdx.y * kTileRows + lane / 4;
   if (row >= rows) return;
-  const char* tile =
-      packed + ((uint64_t{row_begin} / kTileRows + blockIdx.y) * tile_columns + s) * Format<type>::kTileBytes;
+  const char* tile = packed + (uint64_t{s} * tile_rows + blockIdx.y) * Format<type>::kTileBytes;
 #pragma unroll
   for (int j = 0; j < 8; ++j) {
     const uint32_t k = s * kTileColumns + 32 * j + lane % 4 * 4;
@@ -243,12 +243,12 @@ __global__ void __launch_bounds__(kThreads)
                            float scale, float* out, uint32_t stride) {
   release_successor();
   wait_for_predecessor();
-  const uint32_t tile_columns = (columns + kTileColumns - 1) / kTileColumns;
+  const uint32_t tile_rows = (rows + kTileRows - 1) / kTileRows;
   const uint32_t row = min(static_cast<uint32_t>(max(row_ids[blockIdx.x], 0)), rows - 1);
   const uint32_t t = threadIdx.x % 4;
   for (uint32_t group = threadIdx.x / 4; group * 32 < columns; group += kThreads / 4) {
     const uint32_t s = group / 8;
-    const char* tile = packed + (uint64_t{row} / kTileRows * tile_columns + s) * Format<type>::kTileBytes;
+    const char* tile = packed + (uint64_t{s} * tile_rows + row / kTileRows) * Format<type>::kTileBytes;
     float w[8];
 #pragma unroll
     for (int j = 0; j < 8; ++j) {
@@ -289,25 +289,26 @@ uint64_t packed_bytes(TensorType type, uint64_t rows, uint64_t columns) {
   return (tiles * tile_shape(type).bytes + 255) / 256 * 256;
 }
 
-cudaError_t repack(TensorType type, const void* blocks, uint32_t row_begin, uint32_t rows, uint32_t columns,
-                   void* packed, cudaStream_t stream) {
+cudaError_t repack(TensorType type, const void* blocks, uint32_t row_begin, uint32_t rows,
+                   uint32_t matrix_rows, uint32_t columns, void* packed, cudaStream_t stream) {
   const uint64_t stride = row_bytes(type, columns);
+  const uint32_t tile_rows = tiles_of(matrix_rows, kTileRows);
   const auto* source = static_cast<const uint8_t*>(blocks);
-  char* to = static_cast<char*>(packed) +
-             uint64_t{row_begin} / kTileRows * tiles_of(columns, kTileColumns) * tile_shape(type).bytes;
+  char* to = static_cast<char*>(packed) + uint64_t{row_begin} / kTileRows * tile_shape(type).bytes;
   while (rows != 0) {
     const uint32_t part = std::min(rows, kMaxGridRows);
     const dim3 grid = tile_grid(part, columns);
     switch (type) {
-#define INLAY_PACK(name, number, elements, bytes)                                                    \
-  case TensorType::name:                                                                             \
-    pack_kernel<TensorType::name><<<grid, kThreads, 0, stream>>>(source, part, columns, stride, to); \
+#define INLAY_PACK(name, number, elements, bytes)                                      \
+  case TensorType::name:                                                               \
+    pack_kernel<TensorType::name>                                                      \
+        <<<grid, kThreads, 0, stream>>>(source, part, columns, stride, tile_rows, to); \
     break;
       INLAY_FOR_EACH_PACKED_TYPE(INLAY_PACK)
 #undef INLAY_PACK
     }
     source += part * stride;
-    to += uint64_t{part} / kTileRows * tiles_of(columns, kTileColumns) * tile_shape(type).bytes;
+    to += uint64_t{part} / kTileRows * tile_shape(type).bytes;
     rows -= part;
   }
   return cudaGetLastError();
@@ -315,7 +316,9 @@ cudaError_t repack(TensorType type, const void* blocks, uint32_t row_begin, uint
 
 cudaError_t dequantise(const PackedMatrix& matrix, uint32_t row_begin, uint32_t rows, __half* out,
                        cudaStream_t stream) {
-  const char* packed = static_cast<const char*>(matrix.data);
+  const uint32_t tile_rows = tiles_of(matrix.rows, kTileRows);
+  const char* packed =
+      static_cast<const char*>(matrix.data) + uint64_t{row_begin} / kTileRows * tile_shape(matrix.type).bytes;
   while (rows != 0) {
     const uint32_t part = std::min(rows, kMaxGridRows);
     const dim3 grid = tile_grid(part, matrix.columns);
@@ -323,12 +326,12 @@ cudaError_t dequantise(const PackedMatrix& matrix, uint32_t row_begin, uint32_t 
 #define INLAY_DEQUANTISE(name, number, elements, bytes)                                              \
   case TensorType::name:                                                                             \
     dequantise_kernel<TensorType::name>                                                              \
-        <<<grid, kThreads, 0, stream>>>(packed, row_begin, part, matrix.columns, matrix.scale, out); \
+        <<<grid, kThreads, 0, stream>>>(packed, tile_rows, part, matrix.columns, matrix.scale, out); \
     break;
       INLAY_FOR_EACH_PACKED_TYPE(INLAY_DEQUANTISE)
 #undef INLAY_DEQUANTISE
     }
-    row_begin += part;
+    packed += uint64_t{part} / kTileRows * tile_shape(matrix.type).bytes;
     out += uint64_t{part} * matrix.columns;
     rows -= part;
   }

@@ -9,9 +9,9 @@
 #include "formats/tensor_type.h"
 
 // Weight matrices as the CUDA kernels read them: tiles of 8 rows by 256 columns, each tile contiguous, the
-// tiles of a row of tiles one after another. Within a tile, the bits lie so that a warp's 16-byte loads are
-// the operands of m16n8k16 matrix instructions. A tile is as large as the file's blocks that it holds; only
-// the last rows and columns are padded, to whole tiles.
+// tiles of a column of tiles one after another: a warp of the matvec kernel reads one stretch. Within a tile,
+// the bits lie so that a warp's 16-byte loads are the operands of m16n8k16 matrix instructions. A tile is as
+// large as the file's blocks that it holds; only the last rows and columns are padded, to whole tiles.
 
 namespace inlay::cuda {
 
@@ -27,11 +27,12 @@ struct PackedMatrix {
 /// Bytes that a packed matrix takes, exactly; a multiple of 256.
 uint64_t packed_bytes(TensorType type, uint64_t rows, uint64_t columns);
 
-/// Packs rows [row_begin, row_begin + rows) of a matrix of `columns` columns. `blocks` is those rows as a
-/// GGUF file has them, in device memory at any alignment; `packed` is the whole destination. `row_begin` is a
-/// multiple of 8, and so is `rows` unless these are the matrix's last rows. Queued on `stream`.
-cudaError_t repack(TensorType type, const void* blocks, uint32_t row_begin, uint32_t rows, uint32_t columns,
-                   void* packed, cudaStream_t stream);
+/// Packs rows [row_begin, row_begin + rows) of a matrix of `matrix_rows` rows and `columns` columns. `blocks`
+/// is those rows as a GGUF file has them, in device memory at any alignment; `packed` is the whole
+/// destination. `row_begin` is a multiple of 8, and so is `rows` unless these are the matrix's last rows.
+/// Queued on `stream`.
+cudaError_t repack(TensorType type, const void* blocks, uint32_t row_begin, uint32_t rows,
+                   uint32_t matrix_rows, uint32_t columns, void* packed, cudaStream_t stream);
 
 /// Rows [row_begin, row_begin + rows) as F16, times the matrix's scale, row-major in `out` [rows][columns].
 /// `row_begin` is a multiple of 8. Queued on `stream`.
