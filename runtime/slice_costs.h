@@ -15,10 +15,11 @@ class SliceCosts {
  public:
   void add(uint32_t kind, uint64_t ns) {
     Kind& k = kinds_[kind];
-    // A slice during which the system gave the core to someone else says nothing of those to come.
-    const double sample =
-        k.samples < 4 ? static_cast<double>(ns) : std::min(static_cast<double>(ns), kOutlier * k.mean);
-    k.longest = std::max(static_cast<uint64_t>(sample), k.longest - k.longest / 16);
+    // By a slice during which the system gave the core to someone else no budget is kept: it says nothing of
+    // those to come. What work takes, it does.
+    const auto sample = static_cast<double>(ns);
+    const double own = k.samples < 4 ? sample : std::min(sample, kOutlier * k.mean);
+    k.longest = std::max(static_cast<uint64_t>(own), k.longest - k.longest / 16);
     ++k.samples;
     const double weight = 1.0 / static_cast<double>(std::min(k.samples, kMemory));
     const double difference = sample - k.mean;

@@ -1,6 +1,7 @@
 // A 60 Hz host without a screen: so many frames, each of which gives Inlay its budget, and how long Inlay
-// took. Fails where a frame takes longer than its budget and the longest slice, or where the text is not that
-// of a run without budgets.
+// took. Fails where a frame takes longer than its budget and the longest slice, where the text is not that
+// of a run without budgets, or, on one thread, where one frame in twenty has computed a quarter of a
+// millisecond more than its budget (the longest slice may be one that the system interrupted).
 //
 //   frames MODEL FRAMES THREADS BUDGET_US...
 
@@ -45,6 +46,7 @@ void need(inlay_status status, const char* what) {
 }
 
 constexpr uint64_t kAnswer = 120;  // tokens
+constexpr double kLateUs = 250;
 const char kPrompt[] =
     "Good evening! The road was long, the rain was cold, and I have not eaten since the morning. What is "
     "there in the kitchen, and what would a bed for the night cost me?";
@@ -104,6 +106,7 @@ std::string unhurried(inlay_model* model) {
 struct Overshoots {
   std::vector<double> us;  // over the budget, negative where it was kept
   uint64_t beyond = 0;     // frames that took longer than the budget and the longest slice
+  uint64_t late = 0;       // frames that were over their budget by more than kLateUs
   uint64_t answers = 0;
   uint64_t wrong = 0;  // answers with other words
   double longest_us = 0;
@@ -131,6 +134,7 @@ Overshoots run(inlay_model* model, const std::string& expected, int frames, uint
     const double took = by_cpu ? std::min(wall, cpu_us() - cpu_begin) : wall;
     result.us.push_back(wall - static_cast<double>(budget_us));
     result.beyond += took > static_cast<double>(budget_us) + character.longest_us() + 1 ? 1 : 0;
+    result.late += took > static_cast<double>(budget_us) + kLateUs ? 1 : 0;
     if (status == INLAY_END) {
       ++result.answers;
       result.wrong += text != expected ? 1 : 0;
@@ -160,9 +164,9 @@ void print(uint64_t budget_us, Overshoots& result) {
     std::printf("  <= %4.0f us over: %zd\n", edge, to - from);
     from = to;
   }
-  std::printf("  more: %zd; beyond the longest slice: %llu; answers with other words: %llu\n",
+  std::printf("  more: %zd; beyond the longest slice: %llu; late: %llu; answers with other words: %llu\n",
               result.us.end() - from, static_cast<unsigned long long>(result.beyond),
-              static_cast<unsigned long long>(result.wrong));
+              static_cast<unsigned long long>(result.late), static_cast<unsigned long long>(result.wrong));
 }
 
 }  // namespace
@@ -185,7 +189,8 @@ int main(int argc, char** argv) {
     const auto budget_us = static_cast<uint64_t>(std::atoll(argv[i]));
     Overshoots result = run(model, expected, std::atoi(argv[2]), budget_us, runtime_params.threads == 1);
     print(budget_us, result);
-    good = good && result.beyond == 0 && result.wrong == 0;
+    good = good && result.beyond == 0 && result.wrong == 0 &&
+           (runtime_params.threads != 1 || result.late * 20 <= result.us.size());
   }
   inlay_model_destroy(model);
   inlay_runtime_destroy(runtime);
