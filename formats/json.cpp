@@ -155,7 +155,8 @@ JsonDocument::JsonDocument(std::string_view text, std::string_view name, std::pm
   JsonBuilder builder(*this);
   rapidjson::MemoryStream stream(text.data(), text.size());
   rapidjson::GenericReader<rapidjson::UTF8<>, rapidjson::UTF8<>, ParserMemory> reader(&parser_memory);
-  constexpr unsigned kFlags = rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag;
+  constexpr unsigned kFlags = rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag |
+                              rapidjson::kParseFullPrecisionFlag;
   const rapidjson::ParseResult result = reader.Parse<kFlags>(stream, builder);
   if (result.IsError()) {
     const char* what =

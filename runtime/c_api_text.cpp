@@ -1,5 +1,8 @@
+#include <cstring>
+
 #include "runtime/c_api.h"
 #include "runtime/generator.h"
+#include "runtime/grammar_object.h"
 #include "runtime/owned.h"
 #include "runtime/sampler.h"
 
@@ -133,6 +136,28 @@ inlay_status inlay_sampler_sample(inlay_sampler* sampler, const float* logits, c
     return INLAY_ERROR_INVALID_ARGUMENT;
   }
   return (*of(sampler))->sample(logits, {history, history_count}, position, out_token);
+}
+
+// Grammar
+
+inlay_status inlay_grammar_create(inlay_model* model, inlay_grammar_kind kind, const char* text,
+                                  size_t text_bytes, inlay_grammar** out_grammar) {
+  if (out_grammar != nullptr) *out_grammar = nullptr;
+  if (model == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
+  const inlay_status status = create_under(abi::of(model)->runtime(), [&] {
+    if (out_grammar == nullptr) refuse_null("out_grammar");
+    if (text == nullptr) refuse_null("text");
+    int number;  // a host may pass any
+    std::memcpy(&number, &kind, sizeof number);
+    *out_grammar =
+        reinterpret_cast<inlay_grammar*>(GrammarObject::create(*abi::of(model), number, {text, text_bytes}));
+    return INLAY_OK;
+  });
+  return status == INLAY_ERROR_CORRUPT_FILE ? INLAY_ERROR_INVALID_ARGUMENT : status;  // the host's JSON
+}
+
+void inlay_grammar_destroy(inlay_grammar* grammar) {
+  if (grammar != nullptr) reinterpret_cast<GrammarObject*>(grammar)->release();
 }
 
 // Generator

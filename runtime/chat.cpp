@@ -149,7 +149,12 @@ Chat::Chat(Session& session, const ChatTemplate& chat_template, std::string_view
       later_(memory_) {
   piece_.reserve(ChatStream::kMostHeld + 2 * StopStrings::kLongest + 1);
   later_.reserve(piece_.capacity());
-  generator_ = Generator::create(session, params, true);
+  inlay_generator_params known = params;
+  known.grammar = nullptr;  // it is of the answer alone
+  if (params.grammar != nullptr) {
+    default_grammar_ = Held<GrammarObject>(reinterpret_cast<GrammarObject*>(params.grammar));
+  }
+  generator_ = Generator::create(session, known, true);
   try {
     inlay_fork_params fork = INLAY_FORK_PARAMS_INIT;
     fork.share_scratch = 1;
@@ -328,6 +333,15 @@ GuideWish Chat::read_wish(const inlay_chat_answer_params& params, bool thinks) {
   if (!wish.stops.set(std::span(strings).first(params.stop_string_count))) {
     refuse("chat: a stop string is empty or has more than 64 bytes");
   }
+  GrammarObject* grammar =
+      params.grammar != nullptr ? reinterpret_cast<GrammarObject*>(params.grammar) : default_grammar_.get();
+  if (grammar != nullptr) {
+    if (&grammar->model() != &session_->model()) refuse("chat: the grammar is of another model");
+    generator_->need_matcher();
+    wish.grammar = grammar;
+    wish.calls_anywhere = false;
+    wish.may_call = tools_.root().is_array() && tools_.root().first();
+  }
   closing_.clear();
   if (params.think_budget > 0) {
     ChatText text(memory_);
@@ -380,6 +394,9 @@ inlay_status Chat::answer(const inlay_chat_answer_params& params) {
   prompt_.swap(turn.prompt);
   rendered_ = messages_.size();
   wish_ = wish;
+  wish_.same_grammar = grammar_.get() == wish.grammar;
+  grammar_ = wish.grammar == nullptr ? Held<GrammarObject>()
+                                     : Held<GrammarObject>(const_cast<GrammarObject*>(wish.grammar));
   thinks_ = turn.thinks;
   answer_max_tokens_ = params.max_tokens > 0 ? params.max_tokens : max_tokens_;
   begin_events();

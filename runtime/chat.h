@@ -111,6 +111,8 @@ class Chat final : public Counted {
   uint64_t max_tokens_;               // of answers that ask for nothing else
   uint64_t answer_max_tokens_ = 0;
   GuideWish wish_;
+  Held<GrammarObject> grammar_;          // of the answer
+  Held<GrammarObject> default_grammar_;  // of answers that ask for nothing else
   std::pmr::vector<int32_t> closing_;
   inlay_stop stop_ = INLAY_STOP_NONE;
 

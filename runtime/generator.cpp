@@ -42,8 +42,8 @@ Generator::Parts::Parts(Layout& layout, const Session& session, const inlay_gene
   timeline = layout.take<int32_t>(uint64_t{context} + kMostDrafts);
   text_bytes = TextStream::most_bytes(round_bytes) + 1;
   text = layout.take<char>(text_bytes);
-  const Guide::Shape shape = guide_shape(session, params);
-  sampler_bytes = Sampler::bytes(sampling, vocabulary, shape.masks);
+  const Guide::Shape shape = guide_shape(session);
+  sampler_bytes = Sampler::bytes(sampling, vocabulary, guided);
   sampler = layout.take<std::byte>(sampler_bytes);
   lookup_bytes = uses_lookup(params.draft) ? LookupDrafter::bytes(context) : 0;
   lookup = layout.take<std::byte>(lookup_bytes);
@@ -53,12 +53,12 @@ Generator::Parts::Parts(Layout& layout, const Session& session, const inlay_gene
   guide = layout.take<std::byte>(guide_bytes);
 }
 
-Guide::Shape Generator::guide_shape(const Session& session, const inlay_generator_params& params) {
+Guide::Shape Generator::guide_shape(const Session& session) {
   const Tokenizer* tokenizer = session.tokenizer();
   Guide::Shape shape;
   shape.vocabulary = session.shape().vocabulary;
   shape.longest_token = tokenizer == nullptr ? 0 : tokenizer->longest_token();
-  shape.masks = params.mask != nullptr;
+  shape.masks = true;
   return shape;
 }
 
@@ -74,13 +74,16 @@ void Generator::check(const Session& session, const inlay_generator_params& para
   require(!uses_mtp(params.draft) || session.mtp(),
           "generator: drafts of the MTP head need a session that was made with mtp");
   if (params.draft == INLAY_DRAFT_HOST) HostDrafter::check(params.drafter);
+  require(params.grammar == nullptr ||
+              &reinterpret_cast<GrammarObject*>(params.grammar)->model() == &session.model(),
+          "generator: the grammar is of another model");
   require(params.mask == nullptr || params.mask->allow != nullptr, "generator: the mask has no allow");
   Sampler::check(sampler_params(params), session.shape().vocabulary);
 }
 
 Generator* Generator::create(Session& session, const inlay_generator_params& params, bool guided) {
   check(session, params);
-  guided = guided || params.mask != nullptr;
+  guided = guided || params.mask != nullptr || params.grammar != nullptr;
   Layout counting;
   Parts(counting, session, params, guided);
   Block block(session.resource(), counting.bytes());
@@ -95,14 +98,19 @@ Generator::Generator(Session& session, const inlay_generator_params& params, con
       block_(std::move(block)),
       parts_(parts),
       params_(params),
-      sampler_(sampler_params(params), session.shape().vocabulary, guide_shape(session, params).masks,
+      sampler_(sampler_params(params), session.shape().vocabulary, guided,
                {parts.sampler, parts.sampler_bytes}) {
   params_.sampler = nullptr;
   params_.drafter = nullptr;
   params_.mask = nullptr;
+  params_.grammar = nullptr;
   if (guided) {
     Layout layout(parts.guide, parts.guide_bytes);
-    guide_.emplace(guide_shape(session, params), session.tokenizer(), params.mask, layout);
+    guide_.emplace(guide_shape(session), session.tokenizer(), params.mask, layout);
+  }
+  if (params.grammar != nullptr) {
+    grammar_ = Held<GrammarObject>(reinterpret_cast<GrammarObject*>(params.grammar));
+    need_matcher();
   }
   if (uses_lookup(params.draft)) {
     lookup_.emplace(session.context_length(), std::span(parts.lookup, parts.lookup_bytes));
@@ -120,6 +128,11 @@ void Generator::destroy() {
   const Held<Session> session(session_.get());
   const Block block(std::move(block_));
   this->~Generator();
+}
+
+void Generator::need_matcher() {
+  if (!matcher_) matcher_.emplace(session_->shape().vocabulary, session_->resource());
+  guide_->set_matcher(&*matcher_);
 }
 
 inlay_status Generator::fail(inlay_status status, const char* message) {
@@ -159,7 +172,12 @@ inlay_status Generator::append_prompt(size_t count) {
   state_.answer_tokens = 0;
   state_.stop = INLAY_STOP_NONE;
   state_.text.reset();
-  if (guide_) guide_->begin({});
+  if (guide_) {
+    GuideWish wish;
+    wish.grammar = grammar_.get();
+    wish.same_grammar = true;
+    guide_->begin(wish);
+  }
   phase_ = Phase::kFeed;
   return INLAY_OK;
 }

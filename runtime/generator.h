@@ -10,6 +10,8 @@
 
 #include "runtime/counted.h"
 #include "runtime/drafter.h"
+#include "runtime/grammar_matcher.h"
+#include "runtime/grammar_object.h"
 #include "runtime/guide.h"
 #include "runtime/host_memory.h"
 #include "runtime/sampler.h"
@@ -79,6 +81,8 @@ class Generator final : public Counted {
   bool in_round() const { return phase_ != Phase::kIdle && phase_ != Phase::kPropose; }
   /// Null where nothing guides the answers. Its wishes are of one answer: begin() them after a prompt.
   Guide* guide() { return guide_ ? &*guide_ : nullptr; }
+  /// A guide with a grammar needs a matcher, which is made when it is first asked for. Throws Error.
+  void need_matcher();
   /// Most tokens of an answer from the next prompt on; 0: until the context is full.
   void set_max_tokens(uint64_t tokens) { params_.max_tokens = tokens; }
   const inlay_generator_stats& stats() const { return state_.stats; }
@@ -119,7 +123,7 @@ class Generator final : public Counted {
 
   Generator(Session& session, const inlay_generator_params& params, const Parts& parts, bool guided,
             Block block);
-  static Guide::Shape guide_shape(const Session& session, const inlay_generator_params& params);
+  static Guide::Shape guide_shape(const Session& session);
   ~Generator();
   void destroy() override;
   static void check(const Session& session, const inlay_generator_params& params);
@@ -162,6 +166,8 @@ class Generator final : public Counted {
   std::optional<LookupDrafter> lookup_;
   std::optional<HostDrafter> host_;
   std::optional<Guide> guide_;
+  std::optional<GrammarMatcher> matcher_;
+  Held<GrammarObject> grammar_;  // of every answer, unless a chat says otherwise
   DraftPlanner planner_;
   GeneratorState state_;
 

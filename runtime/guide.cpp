@@ -2,12 +2,15 @@
 
 #include <algorithm>
 
+#include "runtime/grammar_matcher.h"
+#include "runtime/grammar_object.h"
 #include "runtime/tokenizer.h"
 
 namespace inlay {
 
 Guide::Guide(const Shape& shape, const Tokenizer* tokenizer, const inlay_mask* mask, Layout& layout)
     : shape_(shape), tokenizer_(tokenizer) {
+  if (tokenizer != nullptr) call_tag_ = tokenizer->find("<tool_call>");
   if (mask != nullptr) mask_ = *mask;
   text_bytes_ = TextStream::most_bytes(shape.longest_token);
   text_ = layout.take<char>(text_bytes_);
@@ -28,6 +31,17 @@ void Guide::begin(const GuideWish& wish) {
   certain_.stream = ChatStream(wish.thinks, wish.calls_anywhere);
   now_ = certain_;
   masked_ = {};
+  if (wish_.grammar == nullptr) return;
+  if (!wish.same_grammar || matcher_->grammar() != &wish_.grammar->grammar()) {
+    matcher_->use(wish_.grammar->grammar(), wish_.grammar->trie());
+  }
+  if (!wish.chat || !wish.thinks) begin_grammar(false);
+  certain_ = now_;
+}
+
+void Guide::begin_grammar(bool after_thought) {
+  now_.in_grammar = true;
+  now_.place = matcher_->start(after_thought);
 }
 
 /// Whether the thought has taken all that it may, and stands where it can be closed: not in the middle of a
@@ -60,7 +74,28 @@ void Guide::push(int32_t token) {
   }
   if (tokenizer_ == nullptr || !tokenizer_->contains(token) || tokenizer_->is_end_of_generation(token))
     return;
-  push_text(tokenizer_->chat_bytes(token));
+  const std::string_view bytes = tokenizer_->chat_bytes(token);
+  const bool thought = wish_.chat && now_.stream.place() == ChatPlace::kReasoning;
+  if (now_.in_grammar) push_grammar(bytes, token == call_tag_);
+  push_text(bytes);
+  if (wish_.grammar == nullptr || !thought || now_.stream.place() == ChatPlace::kReasoning) return;
+  // The thought is over: by its tag, or by a call that did not wait for it.
+  if (now_.stream.place() == ChatPlace::kAnswer) {
+    begin_grammar(true);
+  } else {
+    now_.calls = true;
+  }
+}
+
+void Guide::push_grammar(std::string_view bytes, bool is_call_tag) {
+  if (is_call_tag && wish_.may_call && !now_.stream.has_answered()) {
+    now_.in_grammar = false;
+    now_.calls = true;
+    return;
+  }
+  uint32_t* const live[] = {&certain_.place, &now_.place};
+  matcher_->make_room(live);
+  now_.place = matcher_->push(now_.place, bytes);
 }
 
 void Guide::push_text(std::string_view bytes) {
@@ -82,16 +117,46 @@ void Guide::push_text(std::string_view bytes) {
 }
 
 inlay_status Guide::find_allowed(uint32_t row, std::span<const int32_t> timeline, uint64_t left) {
-  static_cast<void>(left);
   masked_[row] = false;
-  if (mask_.allow == nullptr) return INLAY_OK;
+  if (masks_ == nullptr) return INLAY_OK;
   uint32_t* mask = mask_of(row);
-  std::fill_n(mask, words(), UINT32_MAX);
+  if (now_.in_grammar) {
+    mask_grammar(left, mask);
+    masked_[row] = true;
+  }
+  if (mask_.allow == nullptr) return INLAY_OK;
+  if (!masked_[row]) std::fill_n(mask, words(), UINT32_MAX);
   const inlay_status status =
       mask_.allow(mask_.user_data, timeline.data(), timeline.size(), mask, shape_.vocabulary);
   if (status < 0) return INLAY_ERROR_CALLBACK;
-  masked_[row] = status == INLAY_OK;
+  masked_[row] = masked_[row] || status == INLAY_OK;
   return INLAY_OK;
+}
+
+/// What the grammar lets come next, such that it can still come to its end in the tokens that are left.
+void Guide::mask_grammar(uint64_t left, uint32_t* mask) {
+  uint32_t* const live[] = {&certain_.place, &now_.place};
+  matcher_->make_room(live);
+  const uint32_t distance = matcher_->distance(now_.place);
+  // This token, and the one that ends the text; each of the rest brings the end a byte nearer at least. Where
+  // that is too few, each token at least has to bring it nearer.
+  const uint64_t most = std::max<uint64_t>(left < 2 ? 0 : left - 2, distance == 0 ? 0 : distance - 1);
+  const bool must_end = distance == 0 && left < 2;
+  if (must_end || now_.place == GrammarMatcher::kDead) {
+    std::fill_n(mask, words(), 0u);
+  } else {
+    matcher_->mask(now_.place, static_cast<uint32_t>(std::min<uint64_t>(most, Grammar::kFar)), mask);
+  }
+  const auto allow = [&](int32_t token) {
+    if (token >= 0 && static_cast<uint32_t>(token) < shape_.vocabulary) {
+      mask[token / 32] |= 1u << (token % 32);
+    }
+  };
+  // A text that is none of the grammar's any more, which only forced words can bring about, ends.
+  if (now_.place == GrammarMatcher::kDead || matcher_->accepts(now_.place)) {
+    for (const int32_t token : tokenizer_->ends()) allow(token);
+  }
+  if (wish_.may_call && !now_.stream.has_answered() && left > 2) allow(call_tag_);
 }
 
 }  // namespace inlay

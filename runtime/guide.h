@@ -16,8 +16,8 @@
 
 namespace inlay {
 
-class Grammar;
 class GrammarMatcher;
+class GrammarObject;
 class Tokenizer;
 
 /// What an answer has to keep to, beside what the model likes.
@@ -27,9 +27,11 @@ struct GuideWish {
   bool calls_anywhere = true;  // see ChatStream
   uint64_t think_budget = 0;   // tokens of reasoning, then `closing` is forced; 0: no limit
   std::span<const int32_t> closing;
-  StopStrings stops;                 // of the answer, not of reasoning or arguments
-  uint32_t repetition_limit = 0;     // tokens that a loop may last; 0: any number
-  const Grammar* grammar = nullptr;  // that the text, of a chat its answer, is of; outlives the answer
+  StopStrings stops;                       // of the answer, not of reasoning or arguments
+  uint32_t repetition_limit = 0;           // tokens that a loop may last; 0: any number
+  const GrammarObject* grammar = nullptr;  // that the text, of a chat its answer, is of; outlives the answer
+  bool same_grammar = false;               // as the last answer's, and held since
+  bool may_call = false;                   // instead of what the grammar says
 };
 
 /// Says of each token of an answer what may be there, in step with a generator that tries tokens and takes
@@ -47,6 +49,9 @@ class Guide {
 
   Guide(const Shape& shape, const Tokenizer* tokenizer, const inlay_mask* mask, Layout& layout);
   static void lay_out(const Shape& shape, Layout& layout);
+
+  /// What follows grammars for this guide; has to outlive its use, and is needed where a wish has a grammar.
+  void set_matcher(GrammarMatcher* matcher) { matcher_ = matcher; }
 
   /// A new answer. Nothing may be tentative.
   void begin(const GuideWish& wish);
@@ -84,15 +89,23 @@ class Guide {
     uint32_t closing_at = 0;  // of the closing tokens, the next; 0: none is forced
     bool closed = false;      // they were
     inlay_stop stop = INLAY_STOP_NONE;
+    bool in_grammar = false;  // what comes is of the grammar
+    bool calls = false;       // a tool call has come instead
+    uint32_t place = 0;       // in the grammar
   };
 
   uint32_t words() const { return (shape_.vocabulary + 31) / 32; }
   uint32_t* mask_of(uint32_t row) const { return masks_ + uint64_t{row} * words(); }
   bool must_close() const;
+  void begin_grammar(bool after_thought);
+  void push_grammar(std::string_view bytes, bool is_call_tag);
+  inlay_status ask_host(std::span<const int32_t> timeline, uint32_t* mask, bool* masked);
+  void mask_grammar(uint64_t left, uint32_t* mask);
   void push_text(std::string_view bytes);
 
   Shape shape_;
   const Tokenizer* tokenizer_;
+  GrammarMatcher* matcher_ = nullptr;
   inlay_mask mask_{};
   uint32_t* masks_ = nullptr;  // [kMaxWidth][words]
   char* text_ = nullptr;       // [most bytes of a token's text]
@@ -102,6 +115,7 @@ class Guide {
   GuideWish wish_;
   std::array<int32_t, kLongestClosing> closing_{};
   uint32_t closing_count_ = 0;
+  int32_t call_tag_ = -1;  // the token <tool_call>
   State certain_;
   State now_;
 };

@@ -184,6 +184,13 @@ void Model::destroy() {
   this->~Model();
 }
 
+const VocabularyTrie& Model::vocabulary_trie() {
+  if (tokenizer_ == nullptr) throw Error(INLAY_ERROR_UNSUPPORTED, "the model has no tokenizer");
+  const std::lock_guard lock(trie_mutex_);
+  if (!trie_) trie_.emplace(*tokenizer_, runtime_->memory());
+  return *trie_;
+}
+
 const char* Model::keep(const char* text, Layout& layout) {
   const size_t bytes = std::strlen(text) + 1;
   char* copy = layout.take<char>(bytes);

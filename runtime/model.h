@@ -1,10 +1,12 @@
 #pragma once
 
+#include <mutex>
 #include <optional>
 
 #include "kernels/device.h"
 #include "runtime/file.h"
 #include "runtime/tokenizer.h"
+#include "runtime/vocabulary_trie.h"
 
 namespace inlay {
 
@@ -36,6 +38,8 @@ class Model final : public Counted {
   /// Null where the file has none.
   const Tokenizer* tokenizer() const { return tokenizer_; }
   const TokenizerObject* tokenizer_object() const { return tokenizer_object_; }
+  /// The tokenizer's tokens by their bytes; made when it is asked for first. Throws Error.
+  const VocabularyTrie& vocabulary_trie();
   inlay_memory_plan plan(const inlay_session_params& params) const;
   static inlay_pool_plan plan_pool(const File& file, const inlay_pool_params& params);
 
@@ -59,6 +63,8 @@ class Model final : public Counted {
   DeviceWeights* device_weights_ = nullptr;
   uint64_t mapped_bytes_ = 0;
   inlay_model_info info_ = INLAY_MODEL_INFO_INIT;
+  std::mutex trie_mutex_;
+  std::optional<VocabularyTrie> trie_;
 };
 
 }  // namespace inlay

@@ -98,6 +98,9 @@ class Tokenizer {
   /// Whether text ends at this token: the file's end of text or of turn, <|im_end|> or <|endoftext|>.
   bool is_end_of_generation(int32_t token) const;
 
+  /// The tokens at which text ends; -1 where there are fewer.
+  std::span<const int32_t> ends() const { return ends_; }
+
   /// Each of these -1 where the file names none.
   int32_t end_of_text() const { return end_of_text_; }
   int32_t end_of_turn() const { return end_of_turn_; }

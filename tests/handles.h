@@ -14,6 +14,7 @@ struct Destroy {
   void operator()(inlay_pool* handle) const { inlay_pool_destroy(handle); }
   void operator()(inlay_session* handle) const { inlay_session_destroy(handle); }
   void operator()(inlay_sampler* handle) const { inlay_sampler_destroy(handle); }
+  void operator()(inlay_grammar* handle) const { inlay_grammar_destroy(handle); }
   void operator()(inlay_chat* handle) const { inlay_chat_destroy(handle); }
   void operator()(inlay_generator* handle) const { inlay_generator_destroy(handle); }
 };

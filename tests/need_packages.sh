@@ -5,7 +5,7 @@
 set -u
 [ $# -gt 0 ] || set -- cmake ninja-build gcc g++ pkg-config libutf8proc-dev flatbuffers-compiler libflatbuffers-dev \
   rapidjson-dev libxxhash-dev doctest-dev libbenchmark-dev abigail-tools \
-  python3-numpy python3-jinja2
+  python3-numpy python3-jinja2 python3-jsonschema
 missing=
 for package; do
   dpkg-query -W -f '${Status}\n' "$package" 2>/dev/null | grep -q 'install ok installed' ||

@@ -37,7 +37,11 @@ std::string call_tool(const Call& call) {
 class Conversation {
  public:
   Conversation(const Options& options, inlay_runtime* runtime, inlay_model* model)
-      : options_(options), runtime_(runtime), model_(model), think_(options.text("--think", "default")) {
+      : options_(options),
+        runtime_(runtime),
+        model_(model),
+        grammar_(read_grammar(options, runtime, model)),
+        think_(options.text("--think", "default")) {
     set_think(think_);
     begin();
     if (options.has("--system")) {
@@ -99,6 +103,7 @@ class Conversation {
     sampler.top_p = top_p;
     generator.sampler = &sampler;
     generator.max_tokens = options_.number("-n", 0);
+    generator.grammar = grammar_.get();
     inlay_chat_params params = INLAY_CHAT_PARAMS_INIT;
     params.generator = &generator;
     if (options_.has("--tools")) {
@@ -220,6 +225,7 @@ class Conversation {
   const Options& options_;
   inlay_runtime* runtime_;
   inlay_model* model_;
+  Grammar grammar_;
   std::string think_;
   Session session_;
   Chat chat_;
@@ -230,11 +236,12 @@ class Conversation {
 }  // namespace
 
 int run_chat(int count, char** words) {
-  const Options options(count, words,
-                        common_options({"-n", "--think", "--think-budget", "--system", "--temp", "--top-p",
-                                        "--top-k", "--min-p", "--repeat-penalty", "--frequency-penalty",
-                                        "--presence-penalty", "--seed", "--draft", "--draft-p-min"}),
-                        {"--tools"});
+  const Options options(
+      count, words,
+      common_options({"-n", "--think", "--think-budget", "--system", "--temp", "--top-p", "--top-k",
+                      "--min-p", "--repeat-penalty", "--frequency-penalty", "--presence-penalty", "--seed",
+                      "--draft", "--draft-p-min", "--schema", "--grammar"}),
+      {"--tools"});
   const Runtime runtime = make_runtime(options);
   const File file = open_file(runtime.get(), options.model());
   const Model model = make_model(runtime.get(), file.get());

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 
 namespace command {
 namespace {
@@ -241,6 +243,20 @@ bool read_draft(const Options& options, inlay_generator_params* params) {
   }
   params->draft_min_probability = options.real("--draft-p-min", 0.0f);
   return params->draft == INLAY_DRAFT_MTP || params->draft == INLAY_DRAFT_LOOKUP_MTP;
+}
+
+Grammar read_grammar(const Options& options, inlay_runtime* runtime, inlay_model* model) {
+  const bool schema = options.has("--schema");
+  if (!schema && !options.has("--grammar")) return nullptr;
+  const std::string path = options.text(schema ? "--schema" : "--grammar", "");
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw Failure("cannot read " + path);
+  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  inlay_grammar* grammar = nullptr;
+  check(inlay_grammar_create(model, schema ? INLAY_GRAMMAR_JSON_SCHEMA : INLAY_GRAMMAR_GBNF, text.data(),
+                             text.size(), &grammar),
+        runtime, path.c_str());
+  return Grammar(grammar);
 }
 
 std::vector<int32_t> tokenize(const inlay_tokenizer* tokenizer, std::string_view text, bool parse_special) {

@@ -52,6 +52,7 @@ using File = std::unique_ptr<inlay_file, Destroyer<inlay_file, inlay_file_destro
 using Model = std::unique_ptr<inlay_model, Destroyer<inlay_model, inlay_model_destroy>>;
 using Session = std::unique_ptr<inlay_session, Destroyer<inlay_session, inlay_session_destroy>>;
 using Tokenizer = std::unique_ptr<inlay_tokenizer, Destroyer<inlay_tokenizer, inlay_tokenizer_destroy>>;
+using Grammar = std::unique_ptr<inlay_grammar, Destroyer<inlay_grammar, inlay_grammar_destroy>>;
 using Chat = std::unique_ptr<inlay_chat, Destroyer<inlay_chat, inlay_chat_destroy>>;
 using Generator = std::unique_ptr<inlay_generator, Destroyer<inlay_generator, inlay_generator_destroy>>;
 
@@ -72,6 +73,9 @@ inlay_sampler_params sampler_params(const Options& options);
 /// Fills in the kind and length of drafts from --draft none|mtp:N|lookup:N|lookup+mtp:N; true where it needs
 /// mtp.
 bool read_draft(const Options& options, inlay_generator_params* params);
+
+/// Of --schema FILE or --grammar FILE; null where neither is given.
+Grammar read_grammar(const Options& options, inlay_runtime* runtime, inlay_model* model);
 
 std::vector<int32_t> tokenize(const inlay_tokenizer* tokenizer, std::string_view text, bool parse_special);
 std::string read_all(std::FILE* file);

@@ -53,11 +53,12 @@ void print_output(const inlay_output& output, bool as_tokens) {
 }  // namespace
 
 int run_generate(int count, char** words) {
-  const Options options(count, words,
-                        common_options({"-p", "-n", "--tokens", "--temp", "--top-p", "--top-k", "--min-p",
-                                        "--repeat-penalty", "--frequency-penalty", "--presence-penalty",
-                                        "--seed", "--draft", "--draft-p-min", "--budget-us"}),
-                        {"--json", "--special", "--ignore-end"});
+  const Options options(
+      count, words,
+      common_options({"-p", "-n", "--tokens", "--temp", "--top-p", "--top-k", "--min-p", "--repeat-penalty",
+                      "--frequency-penalty", "--presence-penalty", "--seed", "--draft", "--draft-p-min",
+                      "--budget-us", "--schema", "--grammar"}),
+      {"--json", "--special", "--ignore-end"});
   const Runtime runtime = make_runtime(options);
   const File file = open_file(runtime.get(), options.model());
   const Model model = make_model(runtime.get(), file.get());
@@ -70,6 +71,8 @@ int run_generate(int count, char** words) {
   params.max_tokens = options.number("-n", 256);
   params.show_special = options.has("--special") ? 1 : 0;
   params.ignore_end = options.has("--ignore-end") ? 1 : 0;
+  const Grammar grammar = read_grammar(options, runtime.get(), model.get());
+  params.grammar = grammar.get();
   inlay_generator* made = nullptr;
   check(inlay_generator_create(session.get(), &params, &made), runtime.get(), "cannot make a generator");
   const Generator generator(made);

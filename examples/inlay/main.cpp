@@ -17,6 +17,7 @@ constexpr char kHelp[] =
     "      [-n N] [--tokens 1,2,3] [--special] [--ignore-end] [--budget-us U]\n"
     "      [--temp T] [--top-p P] [--top-k K] [--min-p M] [--repeat-penalty R] [--frequency-penalty F]\n"
     "      [--presence-penalty P] [--seed S] [--draft none|mtp:N|lookup:N|lookup+mtp:N] [--draft-p-min P]\n"
+    "      [--schema FILE] [--grammar FILE]   what the text is of: a JSON Schema, GBNF rules\n"
     "  inlay chat MODEL                 a conversation; /think on|off, /tokens, /save FILE, /load FILE\n"
     "      [--think on|off] [--think-budget N] [--system TEXT] [--tools] [-n N] and generate's sampling\n"
     "  inlay render MODEL [--tokens] [--lines]   a JSON chat on stdin to its prompt, to ids; one a line\n"

@@ -749,6 +749,30 @@ typedef struct inlay_mask {
 #define INLAY_MASK_INIT \
   { sizeof(inlay_mask), NULL, NULL }
 
+/* What a text may be, as a grammar: a JSON Schema, or rules in the notation of GBNF. Immutable, of one
+ * model's vocabulary; any number of generators and chats, on any threads, may use it. */
+typedef struct inlay_grammar inlay_grammar;
+
+typedef enum inlay_grammar_kind {
+  /* JSON that satisfies a schema. Known are type, enum, const, properties and required and
+   * additionalProperties (members come in the schema's order; those it does not name only where it names
+   * none), items, prefixItems, minItems, maxItems, minimum, maximum, exclusiveMinimum, exclusiveMaximum,
+   * minLength, maxLength, pattern (regular expressions without looking around or back), $ref within the
+   * schema, anyOf, oneOf where its schemas can't overlap, and allOf of one. Other words that would narrow the
+   * schema are INLAY_ERROR_UNSUPPORTED, by name; all that is written satisfies the schema. */
+  INLAY_GRAMMAR_JSON_SCHEMA = 1,
+  /* name ::= of "strings", [classes], names, (groups), |, *, +, ?, {m,n}, . and # comments; begins with root
+   */
+  INLAY_GRAMMAR_GBNF = 2
+} inlay_grammar_kind;
+
+/* The text is copied. A model's first grammar takes about 30 bytes a token of its vocabulary, once, until the
+ * model is destroyed, and some 0.1 s. INLAY_ERROR_INVALID_ARGUMENT where the text is none of its kind, and
+ * where nothing could satisfy it. Any thread. */
+INLAY_API inlay_status inlay_grammar_create(inlay_model *model, inlay_grammar_kind kind, const char *text,
+                                            size_t text_bytes, inlay_grammar **out_grammar);
+INLAY_API void inlay_grammar_destroy(inlay_grammar *grammar);
+
 typedef struct inlay_generator inlay_generator;
 
 typedef struct inlay_generator_params {
@@ -762,9 +786,12 @@ typedef struct inlay_generator_params {
   uint32_t ignore_end;          /* not 0: go on after the token that ends the text */
   uint32_t show_special;        /* not 0: special tokens appear in the text */
   const inlay_mask *mask;       /* null: none; copied */
+  inlay_grammar *grammar; /* null: none; what every answer is of. It comes to its end before max_tokens and
+                             the context do, where they leave room for the shortest text at all. In a chat it
+                             is the default of inlay_chat_answer_params. Takes about 6 MB of memory */
 } inlay_generator_params;
 #define INLAY_GENERATOR_PARAMS_INIT \
-  { sizeof(inlay_generator_params), NULL, 0, 0, 0.0f, NULL, 0, 0, 0, NULL }
+  { sizeof(inlay_generator_params), NULL, 0, 0, 0.0f, NULL, 0, 0, 0, NULL, NULL }
 
 typedef enum inlay_stop {
   INLAY_STOP_NONE = 0,
@@ -953,9 +980,12 @@ typedef struct inlay_chat_answer_params {
   uint64_t max_tokens;       /* of the answer, reasoning included; 0: the generator's */
   uint32_t repetition_limit; /* tokens that a loop may last before it ends the answer with
                                 INLAY_STOP_REPETITION; 0: 512; UINT32_MAX: any number */
+  inlay_grammar *grammar;    /* what the answer is of, once it has been thought; null: the generator's, or
+                                anything.    Where the conversation has tools, a tool call may come instead. The
+                                first one    takes about 6 MB of memory */
 } inlay_chat_answer_params;
 #define INLAY_CHAT_ANSWER_PARAMS_INIT \
-  { sizeof(inlay_chat_answer_params), 0, 0, NULL, NULL, 0, 0, 0 }
+  { sizeof(inlay_chat_answer_params), 0, 0, NULL, NULL, 0, 0, 0, NULL }
 
 /* Begins the answer to all that was said; inlay_chat_next goes on with it. params may be null. Renders and
  * tokenizes only what the timeline does not have yet. INLAY_ERROR_INVALID_ARGUMENT where the template refuses
