@@ -42,7 +42,7 @@ void walk(const Grammar& grammar, std::string_view choices) {
     GrammarMatcher::Place* const live[] = {&place};
     matcher.make_room(live);
     const uint32_t distance = matcher.distance(place);
-    if (distance > 2000 || (step > choices.size() && distance == 0)) return;
+    if (distance > 2000 || (step >= choices.size() && distance == 0)) return;
     const bool free = step < choices.size();
     matcher.mask(place, free ? 4000 : distance - 1, mask.data());
     int32_t chosen = -1;
