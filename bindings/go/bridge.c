@@ -81,22 +81,75 @@ static inlay_sampler_params with_biases(const inlay_sampler_params* params, cons
   return given;
 }
 
+static inlay_status allow(void* user_data, const int32_t* tokens, size_t count, uint32_t* allowed,
+                          uint32_t vocabulary) {
+  return inlayGoAllow((uintptr_t)user_data, (int32_t*)tokens, count, allowed, vocabulary);
+}
+
+/* What a generator's parameters point to. */
+typedef struct bridge_generator {
+  inlay_sampler_params sampler;
+  inlay_drafter drafter;
+  inlay_mask mask;
+  inlay_generator_params params;
+} bridge_generator;
+
+static void fill(bridge_generator* it, const inlay_sampler_params* sampler, const inlay_logit_bias* biases,
+                 size_t bias_count, const inlay_generator_params* params, uintptr_t drafter, uintptr_t mask) {
+  const inlay_drafter drafter_init = INLAY_DRAFTER_INIT;
+  const inlay_mask mask_init = INLAY_MASK_INIT;
+  it->sampler = with_biases(sampler, biases, bias_count);
+  it->drafter = drafter_init;
+  it->mask = mask_init;
+  it->params = *params;
+  it->params.sampler = &it->sampler;
+  if (drafter != 0) {
+    it->drafter.user_data = (void*)drafter;
+    it->drafter.propose = propose;
+    it->drafter.observe = observe;
+    it->drafter.reset = reset;
+    it->params.drafter = &it->drafter;
+  }
+  if (mask != 0) {
+    it->mask.user_data = (void*)mask;
+    it->mask.allow = allow;
+    it->params.mask = &it->mask;
+  }
+}
+
 inlay_status bridge_generator_create(inlay_session* session, const inlay_sampler_params* sampler,
                                      const inlay_logit_bias* biases, size_t bias_count,
-                                     const inlay_generator_params* params, uintptr_t drafter,
+                                     const inlay_generator_params* params, uintptr_t drafter, uintptr_t mask,
                                      inlay_generator** out_generator) {
-  const inlay_sampler_params known = with_biases(sampler, biases, bias_count);
-  inlay_generator_params given = *params;
-  inlay_drafter table = INLAY_DRAFTER_INIT;
-  given.sampler = &known;
-  if (drafter != 0) {
-    table.user_data = (void*)drafter;
-    table.propose = propose;
-    table.observe = observe;
-    table.reset = reset;
-    given.drafter = &table;
+  bridge_generator given;
+  fill(&given, sampler, biases, bias_count, params, drafter, mask);
+  return inlay_generator_create(session, &given.params, out_generator);
+}
+
+inlay_status bridge_chat_create(inlay_session* session, const inlay_sampler_params* sampler,
+                                const inlay_logit_bias* biases, size_t bias_count,
+                                const inlay_generator_params* params, uintptr_t drafter, uintptr_t mask,
+                                const char* tools, size_t tools_bytes, uint32_t keep_reasoning,
+                                inlay_chat** out_chat) {
+  inlay_chat_params given = INLAY_CHAT_PARAMS_INIT;
+  bridge_generator generator;
+  if (params != NULL) {
+    fill(&generator, sampler, biases, bias_count, params, drafter, mask);
+    given.generator = &generator.params;
   }
-  return inlay_generator_create(session, &given, out_generator);
+  given.tools = tools_bytes > 0 ? tools : NULL;
+  given.tools_bytes = tools_bytes;
+  given.keep_reasoning = keep_reasoning;
+  return inlay_chat_create(session, &given, out_chat);
+}
+
+inlay_status bridge_chat_answer(inlay_chat* chat, const inlay_chat_answer_params* params,
+                                const char* think_closing, char** stop_strings, size_t stop_count) {
+  inlay_chat_answer_params given = *params;
+  given.think_closing = think_closing;
+  given.stop_strings = (const char* const*)stop_strings;
+  given.stop_string_count = stop_count;
+  return inlay_chat_answer(chat, &given);
 }
 
 inlay_status bridge_sampler_create(inlay_model* model, const inlay_sampler_params* params,

@@ -15,8 +15,16 @@ inlay_status bridge_model_create(inlay_file* file, uint32_t read_ahead, uintptr_
                                  inlay_model** out_model);
 inlay_status bridge_generator_create(inlay_session* session, const inlay_sampler_params* sampler,
                                      const inlay_logit_bias* biases, size_t bias_count,
-                                     const inlay_generator_params* params, uintptr_t drafter,
+                                     const inlay_generator_params* params, uintptr_t drafter, uintptr_t mask,
                                      inlay_generator** out_generator);
+/* Without a generator where params is null. */
+inlay_status bridge_chat_create(inlay_session* session, const inlay_sampler_params* sampler,
+                                const inlay_logit_bias* biases, size_t bias_count,
+                                const inlay_generator_params* params, uintptr_t drafter, uintptr_t mask,
+                                const char* tools, size_t tools_bytes, uint32_t keep_reasoning,
+                                inlay_chat** out_chat);
+inlay_status bridge_chat_answer(inlay_chat* chat, const inlay_chat_answer_params* params,
+                                const char* think_closing, char** stop_strings, size_t stop_count);
 inlay_status bridge_sampler_create(inlay_model* model, const inlay_sampler_params* params,
                                    const inlay_logit_bias* biases, size_t bias_count,
                                    inlay_sampler** out_sampler);

@@ -164,6 +164,101 @@ func inlayGoReset(handle C.uintptr_t) {
 	}
 }
 
+// Mask has a say in what may come next: a game's rules, a list of names, a language of its own.
+type Mask interface {
+	// Allow takes from `allowed` what must not follow `tokens`, all of the timeline; both live until it returns. False:
+	// all may follow, whatever was taken. An error, or a panic, stops the generator's call with ErrCallback.
+	Allow(tokens []Token, allowed *Allowed) (bool, error)
+}
+
+// Allowed is the tokens that may follow; at first all of them.
+type Allowed struct {
+	words []uint32
+	// Vocabulary is how many tokens there are.
+	Vocabulary int
+}
+
+// Forbid says that this one must not follow.
+func (a *Allowed) Forbid(token Token) { a.words[token/32] &^= 1 << (token % 32) }
+
+// Only says that none but these may follow.
+func (a *Allowed) Only(tokens ...Token) {
+	for i := range a.words {
+		a.words[i] = 0
+	}
+	for _, token := range tokens {
+		a.words[token/32] |= 1 << (token % 32)
+	}
+}
+
+// masking is a mask behind a handle, and what went wrong in it last.
+type masking struct {
+	mask Mask
+	err  error
+}
+
+//export inlayGoAllow
+func inlayGoAllow(handle C.uintptr_t, tokens *C.int32_t, count C.size_t, allowed *C.uint32_t,
+	vocabulary C.uint32_t) C.inlay_status {
+	m := cgo.Handle(handle).Value().(*masking)
+	some := false
+	if m.err = guarded(func() (err error) {
+		words := unsafe.Slice((*uint32)(allowed), (int(vocabulary)+31)/32)
+		some, err = m.mask.Allow(unsafe.Slice((*Token)(tokens), int(count)), &Allowed{words, int(vocabulary)})
+		return err
+	}); m.err != nil {
+		return C.INLAY_ERROR_CALLBACK
+	}
+	if !some {
+		return C.INLAY_END
+	}
+	return C.INLAY_OK
+}
+
+// hosts are the callbacks that a native generator holds on to.
+type hosts struct {
+	drafts  *drafting
+	masks   *masking
+	handles [2]cgo.Handle
+}
+
+func newHosts(options *GeneratorOptions) (h hosts) {
+	if options.Drafter != nil {
+		h.drafts = &drafting{drafter: options.Drafter}
+		h.handles[0] = cgo.NewHandle(h.drafts)
+	}
+	if options.Mask != nil {
+		h.masks = &masking{mask: options.Mask}
+		h.handles[1] = cgo.NewHandle(h.masks)
+	}
+	return h
+}
+
+func (h *hosts) drop() {
+	for i, handle := range h.handles {
+		if handle != 0 {
+			handle.Delete()
+			h.handles[i] = 0
+		}
+	}
+}
+
+// caused puts what a callback reported or panicked with into an error of the library's.
+func (h *hosts) caused(status C.inlay_status, err error) error {
+	if status != C.INLAY_ERROR_CALLBACK {
+		return err
+	}
+	if h.drafts != nil {
+		err = caused(err, h.drafts.err)
+		h.drafts.err = nil
+	}
+	if h.masks != nil {
+		err = caused(err, h.masks.err)
+		h.masks.err = nil
+	}
+	return err
+}
+
 // Draft is who drafts for a Generator.
 type Draft int32
 
@@ -191,6 +286,22 @@ type GeneratorOptions struct {
 	IgnoreEnd bool
 	// ShowSpecial makes special tokens appear in the text.
 	ShowSpecial bool
+	// Mask, where not nil, has a say in what may come.
+	Mask Mask
+}
+
+func (o *GeneratorOptions) params() C.inlay_generator_params {
+	params := C.inlay_generator_params{struct_size: C.sizeof_inlay_generator_params}
+	params.draft = C.int32_t(o.Draft)
+	if o.Drafter != nil {
+		params.draft = C.INLAY_DRAFT_HOST
+	}
+	params.draft_length = C.uint32_t(o.DraftLength)
+	params.draft_min_probability = C.float(o.DraftMinProbability)
+	params.max_tokens = C.uint64_t(o.MaxTokens)
+	params.ignore_end = cBool(o.IgnoreEnd)
+	params.show_special = cBool(o.ShowSpecial)
+	return params
 }
 
 // Stop is why an answer ended.
@@ -202,6 +313,9 @@ const (
 	StoppedEndOfText   Stop = C.INLAY_STOP_END_OF_TEXT
 	StoppedMaxTokens   Stop = C.INLAY_STOP_MAX_TOKENS
 	StoppedContextFull Stop = C.INLAY_STOP_CONTEXT_FULL
+	StoppedString      Stop = C.INLAY_STOP_STRING
+	StoppedRepetition  Stop = C.INLAY_STOP_REPETITION
+	StoppedByHost      Stop = C.INLAY_STOP_HOST
 )
 
 // Piece is what came: whole characters, and the tokens that they were made of.
@@ -215,49 +329,28 @@ type Piece struct {
 type Generator struct {
 	session *Session
 	ptr     *C.inlay_generator
-	drafts  *drafting
-	handle  cgo.Handle
+	hosts   hosts
 	ended   bool
 }
 
 // NewGenerator makes a generator, which drives the session: leave that alone while it generates.
 func NewGenerator(session *Session, options GeneratorOptions) (*Generator, error) {
-	made := &Generator{session: session}
-	params := C.inlay_generator_params{struct_size: C.sizeof_inlay_generator_params}
-	params.draft = C.int32_t(options.Draft)
-	params.draft_length = C.uint32_t(options.DraftLength)
-	params.draft_min_probability = C.float(options.DraftMinProbability)
-	params.max_tokens = C.uint64_t(options.MaxTokens)
-	params.ignore_end = cBool(options.IgnoreEnd)
-	params.show_special = cBool(options.ShowSpecial)
-	if options.Drafter != nil {
-		params.draft = C.INLAY_DRAFT_HOST
-		made.drafts = &drafting{drafter: options.Drafter}
-		made.handle = cgo.NewHandle(made.drafts)
-	}
+	made := &Generator{session: session, hosts: newHosts(&options)}
+	params := options.params()
 	sampler, biases := options.Sampler.params()
 	err := session.with(func(ptr *C.inlay_session) C.inlay_status {
 		var out *C.inlay_generator
 		status := C.bridge_generator_create(ptr, &sampler, data(biases), C.size_t(len(biases)), &params,
-			C.uintptr_t(made.handle), &out)
+			C.uintptr_t(made.hosts.handles[0]), C.uintptr_t(made.hosts.handles[1]), &out)
 		made.ptr = out
 		return status
 	})
 	if err != nil {
-		made.dropHandle()
+		made.hosts.drop()
 		return nil, err
 	}
-	session.life.Lock()
-	session.users++
-	session.life.Unlock()
+	session.hold()
 	return made, nil
-}
-
-func (g *Generator) dropHandle() {
-	if g.handle != 0 {
-		g.handle.Delete()
-		g.handle = 0
-	}
 }
 
 // Close gives the generator up. The session stays. ErrBusy while another goroutine is inside.
@@ -269,7 +362,7 @@ func (g *Generator) Close() error {
 	if g.ptr != nil {
 		C.inlay_generator_destroy(g.ptr)
 		g.ptr = nil
-		g.dropHandle()
+		g.hosts.drop()
 		g.session.release()
 	}
 	return nil
@@ -290,11 +383,7 @@ func (g *Generator) with(call func(*C.inlay_generator) C.inlay_status) error {
 	err := fail(status, func(buffer *C.char, capacity C.size_t) C.size_t {
 		return C.inlay_generator_message(g.ptr, buffer, capacity)
 	})
-	if status == C.INLAY_ERROR_CALLBACK && g.drafts != nil {
-		err = caused(err, g.drafts.err)
-		g.drafts.err = nil
-	}
-	return err
+	return g.hosts.caused(status, err)
 }
 
 func (g *Generator) prompt(text string, parseSpecial bool) error {

@@ -66,6 +66,7 @@ const (
 	ErrDevice          Status = C.INLAY_ERROR_DEVICE
 	ErrMismatch        Status = C.INLAY_ERROR_MISMATCH
 	ErrInternal        Status = C.INLAY_ERROR_INTERNAL
+	ErrChatTemplate    Status = C.INLAY_ERROR_CHAT_TEMPLATE
 )
 
 // Error gives the header's name, "INLAY_ERROR_IO" for example.

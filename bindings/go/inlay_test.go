@@ -535,3 +535,98 @@ func TestWhatIsSavedGoesOnWithTheSameWords(t *testing.T) {
 		t.Fatal(estimate, err)
 	}
 }
+
+// only lets these tokens come but the first.
+type only struct {
+	tokens []Token
+	fault  string
+}
+
+func (o *only) Allow(tokens []Token, allowed *Allowed) (bool, error) {
+	switch o.fault {
+	case "panic":
+		panic("on purpose")
+	case "error":
+		return false, io.ErrNoProgress
+	}
+	allowed.Only(o.tokens...)
+	allowed.Forbid(o.tokens[0])
+	return true, nil
+}
+
+func TestAMaskSaysWhatMayComeAndItsPanicIsAnError(t *testing.T) {
+	_, model := open(t)
+	tokenizer, err := model.Tokenizer()
+	need(t, err)
+	tokens, err := tokenizer.Encode("ale stew bread", false)
+	need(t, err)
+	text, err := story(model, GeneratorOptions{Mask: &only{tokens, ""}, Draft: DraftMTP})
+	need(t, err)
+	came, err := tokenizer.Encode(text, false)
+	need(t, err)
+	if len(came) == 0 || strings.Contains(text, "once") {
+		t.Fatal(text)
+	}
+	for fault, words := range map[string]string{"panic": "on purpose", "error": io.ErrNoProgress.Error()} {
+		_, err := story(model, GeneratorOptions{Mask: &only{tokens, fault}})
+		needStatus(t, err, ErrCallback, words)
+	}
+}
+
+const tools = `[{"type":"function","function":{"name":"look_up_price","description":"Price of an item",
+	"parameters":{"type":"object","properties":{"item":{"type":"string"}},"required":["item"]}}}]`
+
+func TestAChatCallsToolsAndAnswers(t *testing.T) {
+	runtime, model := open(t)
+	session, err := NewSession(model, SessionOptions{})
+	need(t, err)
+	defer session.Close()
+	chat, err := NewChat(session, ChatOptions{Generator: &GeneratorOptions{}, Tools: tools})
+	need(t, err)
+	defer chat.Close()
+	hear := func() (heard string) {
+		need(t, chat.Answer(AnswerOptions{Thinking: ThinkingOff, StopStrings: []string{"never", "ever said"}}))
+		for {
+			event, err := chat.Next(context.Background())
+			if err == io.EOF {
+				return heard
+			}
+			need(t, err)
+			heard += fmt.Sprintf("%d:%s ", event.Kind, event.Text)
+		}
+	}
+	need(t, chat.Add("user", "What does the ale cost today? Look it up."))
+	if heard := hear(); !strings.Contains(heard, "3:look_up_price 4:item 5:ale 6:") {
+		t.Fatal(heard)
+	}
+	need(t, chat.Add("tool", "9 coppers"))
+	if heard := hear(); !strings.Contains(heard, "9") {
+		t.Fatal(heard)
+	}
+	needStatus(t, chat.AddJSON("{"), ErrInvalidArgument, "")
+	need(t, chat.Add("user", "Tell me a tale."))
+	need(t, chat.Answer(AnswerOptions{Thinking: ThinkingOff}))
+	need(t, chat.Stop())
+	for {
+		event, err := chat.Next(context.Background())
+		need(t, err)
+		if event.Kind == ChatEnd {
+			if event.Stop != StoppedByHost {
+				t.Fatal(event)
+			}
+			break
+		}
+	}
+	info, err := model.Info()
+	need(t, err)
+	text, err := runtime.RenderChat(info.ChatTemplate, `{"messages":[{"role":"user","content":"Hi"}]}`)
+	need(t, err)
+	if text != "<|im_start|>user\nHi<|im_end|>\n" {
+		t.Fatal(text)
+	}
+	_, err = runtime.RenderChat("{{ other }}", "{}")
+	needStatus(t, err, ErrChatTemplate, "")
+	if options, err := SamplingLively.Options(); err != nil || options.TopK != 20 {
+		t.Fatal(options, err)
+	}
+}

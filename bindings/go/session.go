@@ -157,6 +157,13 @@ func (s *Session) Close() error {
 	return nil
 }
 
+// hold keeps the native session and its arenas until release.
+func (s *Session) hold() {
+	s.life.Lock()
+	s.users++
+	s.life.Unlock()
+}
+
 func (s *Session) release() {
 	s.life.Lock()
 	defer s.life.Unlock()

@@ -79,6 +79,156 @@ namespace Inlay
         public bool IgnoreEnd { get; set; }
         /// <summary>Special tokens appear in the text.</summary>
         public bool ShowSpecial { get; set; }
+        /// <summary>Where not null, has a say in what may come.</summary>
+        public IMask Mask { get; set; }
+    }
+
+    /// <summary>A say in what may come next: a game's rules, a list of names, a language of its own.</summary>
+    public interface IMask
+    {
+        /// <summary>Takes from `allowed` what must not follow the timeline's tokens. False: all may follow, whatever was
+        /// taken. An exception stops the generator's call with Status.Callback and stands there as the InnerException.
+        /// </summary>
+        bool Allow(Timeline timeline, Allowed allowed);
+    }
+
+    /// <summary>The tokens that may follow, at first all of them; only until the call that was given it returns.</summary>
+    public unsafe struct Allowed
+    {
+        private readonly uint* words;
+        /// <summary>How many tokens there are.</summary>
+        public readonly int Vocabulary;
+
+        internal Allowed(uint* words, int vocabulary)
+        {
+            this.words = words;
+            Vocabulary = vocabulary;
+        }
+
+        /// <summary>This one must not follow.</summary>
+        public void Forbid(int token)
+        {
+            if (token < 0 || token >= Vocabulary) throw new ArgumentOutOfRangeException(nameof(token));
+            words[token / 32] &= ~(1u << (token % 32));
+        }
+
+        /// <summary>None but these may follow.</summary>
+        public void Only(IEnumerable<int> tokens)
+        {
+            for (int i = 0; i < (Vocabulary + 31) / 32; ++i) words[i] = 0;
+            foreach (int token in tokens)
+            {
+                if (token < 0 || token >= Vocabulary) throw new ArgumentOutOfRangeException(nameof(tokens));
+                words[token / 32] |= 1u << (token % 32);
+            }
+        }
+    }
+
+    /// <summary>A mask behind the C table, and what it threw last.</summary>
+    internal sealed unsafe class MaskHost
+    {
+        private readonly IMask mask;
+        public Exception Failure;
+
+        [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+        private delegate int AllowFn(IntPtr userData, int* tokens, UIntPtr count, uint* allowed, uint vocabulary);
+        private static readonly AllowFn Allow = OnAllow;
+
+        public MaskHost(IMask mask) { this.mask = mask; }
+
+        public static void Fill(inlay_mask* table, GCHandle host)
+        {
+            table->struct_size = (uint)sizeof(inlay_mask);
+            table->user_data = GCHandle.ToIntPtr(host);
+            table->allow = Marshal.GetFunctionPointerForDelegate(Allow);
+        }
+
+        [MonoPInvokeCallback(typeof(AllowFn))]
+        private static int OnAllow(IntPtr userData, int* tokens, UIntPtr count, uint* allowed, uint vocabulary)
+        {
+            var host = (MaskHost)GCHandle.FromIntPtr(userData).Target;
+            try
+            {
+                bool some = host.mask.Allow(new Timeline(tokens, (int)count), new Allowed(allowed, (int)vocabulary));
+                return some ? C.INLAY_OK : C.INLAY_END;
+            }
+            catch (Exception thrown)
+            {
+                host.Failure = thrown;
+                return C.INLAY_ERROR_CALLBACK;
+            }
+        }
+    }
+
+    /// <summary>What the parameters of a generator point to, and the callbacks that it holds on to.</summary>
+    internal sealed unsafe class GeneratorHosts
+    {
+        private readonly DrafterHost drafts;
+        private readonly MaskHost masks;
+        private GCHandle draftsPin, masksPin;
+
+        public delegate int Create(inlay_generator_params* given);
+
+        /// <summary>Hands the C struct to `create`, which copies it. Where it fails, nothing is held on to.</summary>
+        public GeneratorHosts(GeneratorOptions options, Create create, out int status)
+        {
+            SamplerOptions sampling = options.Sampler ?? new SamplerOptions();
+            var given = new inlay_generator_params { struct_size = (uint)sizeof(inlay_generator_params) };
+            given.draft = (int)options.Draft;
+            given.draft_length = options.DraftLength;
+            given.draft_min_probability = options.DraftMinProbability;
+            given.max_tokens = options.MaxTokens;
+            given.ignore_end = options.IgnoreEnd ? 1u : 0u;
+            given.show_special = options.ShowSpecial ? 1u : 0u;
+            var drafter = new inlay_drafter();
+            var mask = new inlay_mask();
+            if (options.Drafter != null)
+            {
+                drafts = new DrafterHost(options.Drafter);
+                draftsPin = GCHandle.Alloc(drafts);
+                DrafterHost.Fill(&drafter, draftsPin);
+                given.draft = C.INLAY_DRAFT_HOST;
+                given.drafter = &drafter;
+            }
+            if (options.Mask != null)
+            {
+                masks = new MaskHost(options.Mask);
+                masksPin = GCHandle.Alloc(masks);
+                MaskHost.Fill(&mask, masksPin);
+                given.mask = &mask;
+            }
+            fixed (inlay_logit_bias* biases = sampling.BiasArray())
+            {
+                var sampler = sampling.Params(biases);
+                given.sampler = &sampler;
+                status = create(&given);
+            }
+            if (status < 0) Free();
+        }
+
+        public void Free()
+        {
+            if (draftsPin.IsAllocated) draftsPin.Free();
+            if (masksPin.IsAllocated) masksPin.Free();
+        }
+
+        /// <summary>What a callback threw, where the status says that one did.</summary>
+        public Exception Failure(int status)
+        {
+            Exception failure = null;
+            if (status != C.INLAY_ERROR_CALLBACK) return null;
+            if (drafts != null)
+            {
+                failure = drafts.Failure;
+                drafts.Failure = null;
+            }
+            if (masks != null)
+            {
+                failure = failure ?? masks.Failure;
+                masks.Failure = null;
+            }
+            return failure;
+        }
     }
 
     /// <summary>Why an answer ended; None with every piece but its last.</summary>
@@ -87,7 +237,10 @@ namespace Inlay
         None = C.INLAY_STOP_NONE,
         EndOfText = C.INLAY_STOP_END_OF_TEXT,
         MaxTokens = C.INLAY_STOP_MAX_TOKENS,
-        ContextFull = C.INLAY_STOP_CONTEXT_FULL
+        ContextFull = C.INLAY_STOP_CONTEXT_FULL,
+        StopString = C.INLAY_STOP_STRING,
+        Repetition = C.INLAY_STOP_REPETITION,
+        Host = C.INLAY_STOP_HOST
     }
 
     /// <summary>What came: whole characters, and the tokens that they were made of.</summary>
@@ -192,7 +345,7 @@ namespace Inlay
     public sealed unsafe class Generator : IDisposable
     {
         private readonly InlayHandle handle;
-        private readonly DrafterHost drafts;
+        private readonly GeneratorHosts hosts;
 
         /// <summary>The session that it drives: leave that alone while it generates.</summary>
         public Session Session { get; }
@@ -200,38 +353,21 @@ namespace Inlay
         public Generator(Session session, GeneratorOptions options = null)
         {
             Session = session;
-            options = options ?? new GeneratorOptions();
-            SamplerOptions sampling = options.Sampler ?? new SamplerOptions();
-            var given = new inlay_generator_params { struct_size = (uint)sizeof(inlay_generator_params) };
-            given.draft = (int)options.Draft;
-            given.draft_length = options.DraftLength;
-            given.draft_min_probability = options.DraftMinProbability;
-            given.max_tokens = options.MaxTokens;
-            given.ignore_end = options.IgnoreEnd ? 1u : 0u;
-            given.show_special = options.ShowSpecial ? 1u : 0u;
-            var table = new inlay_drafter();
-            var pin = new GCHandle();
-            if (options.Drafter != null)
+            IntPtr made = IntPtr.Zero;
+            int status;
+            hosts = new GeneratorHosts(options ?? new GeneratorOptions(), given =>
             {
-                drafts = new DrafterHost(options.Drafter);
-                pin = GCHandle.Alloc(drafts);
-                DrafterHost.Fill(&table, pin);
-                given.draft = C.INLAY_DRAFT_HOST;
-                given.drafter = &table;
-            }
-            IntPtr made;
-            fixed (inlay_logit_bias* biases = sampling.BiasArray())
-            {
-                var sampler = sampling.Params(biases);
-                given.sampler = &sampler;
-                int status = Native.inlay_generator_create(session.Handle, &given, &made);
-                if (status < 0 && pin.IsAllocated) pin.Free();
-                session.Check(status);
-            }
+                IntPtr created;
+                int came = Native.inlay_generator_create(session.Handle, given, &created);
+                made = created;
+                return came;
+            }, out status);
+            session.Check(status);
             Counted residence = session.Residence.Hold();
+            GeneratorHosts held = hosts;
             handle = new InlayHandle(made, Native.inlay_generator_destroy, () =>
             {
-                if (pin.IsAllocated) pin.Free();
+                held.Free();
                 residence.Release();
             });
         }
@@ -241,13 +377,8 @@ namespace Inlay
 
         private int Check(int status)
         {
-            Exception inner = null;
-            if (status == C.INLAY_ERROR_CALLBACK && drafts != null)
-            {
-                inner = drafts.Failure;
-                drafts.Failure = null;
-            }
-            return Text.Check(status, (buffer, capacity) => Native.inlay_generator_message(handle, (byte*)buffer, capacity), inner);
+            return Text.Check(status, (buffer, capacity) => Native.inlay_generator_message(handle, (byte*)buffer, capacity),
+                              hosts.Failure(status));
         }
 
         /// <summary>Appends a prompt; it is fed when the next piece is asked for. The words of special tokens become those

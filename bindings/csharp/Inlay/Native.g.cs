@@ -49,6 +49,24 @@ namespace Inlay
         public const int INLAY_STOP_END_OF_TEXT = 1;
         public const int INLAY_STOP_MAX_TOKENS = 2;
         public const int INLAY_STOP_CONTEXT_FULL = 3;
+        public const int INLAY_STOP_STRING = 4;
+        public const int INLAY_STOP_REPETITION = 5;
+        public const int INLAY_STOP_HOST = 6;
+        public const int INLAY_SAMPLING_PRECISE = 1;
+        public const int INLAY_SAMPLING_LIVELY = 2;
+        public const int INLAY_THINKING_DEFAULT = 0;
+        public const int INLAY_THINKING_ON = 1;
+        public const int INLAY_THINKING_OFF = 2;
+        public const int INLAY_CHAT_NONE = 0;
+        public const int INLAY_CHAT_REASONING = 1;
+        public const int INLAY_CHAT_ANSWER = 2;
+        public const int INLAY_CHAT_CALL_BEGIN = 3;
+        public const int INLAY_CHAT_ARGUMENT = 4;
+        public const int INLAY_CHAT_ARGUMENT_TEXT = 5;
+        public const int INLAY_CHAT_CALL_END = 6;
+        public const int INLAY_CHAT_CALL_BROKEN = 7;
+        public const int INLAY_CHAT_WARNING = 8;
+        public const int INLAY_CHAT_END = 9;
     }
 
     [StructLayout(LayoutKind.Sequential)]
@@ -315,6 +333,14 @@ namespace Inlay
     }
 
     [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct inlay_mask
+    {
+        public uint @struct_size;
+        public IntPtr @user_data;
+        public IntPtr @allow;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
     internal unsafe struct inlay_generator_params
     {
         public uint @struct_size;
@@ -326,6 +352,7 @@ namespace Inlay
         public ulong @max_tokens;
         public uint @ignore_end;
         public uint @show_special;
+        public inlay_mask* @mask;
     }
 
     [StructLayout(LayoutKind.Sequential)]
@@ -365,6 +392,51 @@ namespace Inlay
         public uint @keeps_reasoning;
         public uint @opens_first_tool;
         public uint @think_marks;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct inlay_chat_params
+    {
+        public uint @struct_size;
+        public inlay_chat_format* @format;
+        public inlay_generator_params* @generator;
+        public byte* @tools;
+        public UIntPtr @tools_bytes;
+        public uint @keep_reasoning;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct inlay_chat_answer_params
+    {
+        public uint @struct_size;
+        public int @thinking;
+        public ulong @think_budget;
+        public byte* @think_closing;
+        public byte** @stop_strings;
+        public UIntPtr @stop_string_count;
+        public ulong @max_tokens;
+        public uint @repetition_limit;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct inlay_chat_event
+    {
+        public uint @struct_size;
+        public int @kind;
+        public byte* @text;
+        public UIntPtr @text_bytes;
+        public uint @call;
+        public int @stop;
+        public ulong @prompt_tokens;
+        public ulong @reused_tokens;
+        public ulong @rewound_tokens;
+        public ulong @reasoning_tokens;
+        public ulong @answer_tokens;
+        public uint @thought_closed;
+        public uint @reserved;
+        public ulong @prompt_ns;
+        public ulong @reasoning_ns;
+        public ulong @answer_ns;
     }
 
     internal static unsafe class Native
@@ -543,6 +615,24 @@ namespace Inlay
         public static extern int inlay_chat_render(InlayHandle @runtime, inlay_chat_format* @format, byte* @json, UIntPtr @json_bytes, byte* @text, UIntPtr @capacity, UIntPtr* @out_bytes);
         [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
         public static extern int inlay_chat_render_tokens(InlayHandle @runtime, InlayHandle @tokenizer, inlay_chat_format* @format, byte* @json, UIntPtr @json_bytes, int* @tokens, UIntPtr @capacity, UIntPtr* @out_count);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_sampler_preset(int @preset, inlay_sampler_params* @params);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_chat_create(InlayHandle @session, inlay_chat_params* @params, IntPtr* @out_chat);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern void inlay_chat_destroy(IntPtr @chat);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern UIntPtr inlay_chat_message(InlayHandle @chat, byte* @buffer, UIntPtr @capacity);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_chat_add(InlayHandle @chat, byte* @role, byte* @content, UIntPtr @content_bytes);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_chat_add_json(InlayHandle @chat, byte* @json, UIntPtr @json_bytes);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_chat_answer(InlayHandle @chat, inlay_chat_answer_params* @params);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_chat_next(InlayHandle @chat, ulong @budget_us, inlay_chat_event* @out_event);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_chat_stop(InlayHandle @chat);
     }
 
     internal static unsafe class Layout
@@ -571,10 +661,14 @@ namespace Inlay
             Library.CheckSize("inlay_logit_bias", sizeof(inlay_logit_bias), 8);
             Library.CheckSize("inlay_sampler_params", sizeof(inlay_sampler_params), 64);
             Library.CheckSize("inlay_drafter", sizeof(inlay_drafter), 40);
-            Library.CheckSize("inlay_generator_params", sizeof(inlay_generator_params), 56);
+            Library.CheckSize("inlay_mask", sizeof(inlay_mask), 24);
+            Library.CheckSize("inlay_generator_params", sizeof(inlay_generator_params), 64);
             Library.CheckSize("inlay_output", sizeof(inlay_output), 48);
             Library.CheckSize("inlay_generator_stats", sizeof(inlay_generator_stats), 80);
             Library.CheckSize("inlay_chat_format", sizeof(inlay_chat_format), 40);
+            Library.CheckSize("inlay_chat_params", sizeof(inlay_chat_params), 48);
+            Library.CheckSize("inlay_chat_answer_params", sizeof(inlay_chat_answer_params), 56);
+            Library.CheckSize("inlay_chat_event", sizeof(inlay_chat_event), 104);
         }
 
         public static void Describe(StringBuilder text)
@@ -843,6 +937,14 @@ namespace Inlay
                 text.Append("inlay_drafter.reset ").Append((byte*)&it.@reset - at).Append(" ").Append((byte*)(&it.@reset + 1) - (byte*)&it.@reset).Append("\n");
             }
             {
+                inlay_mask it;
+                byte* at = (byte*)&it;
+                text.Append("inlay_mask ").Append(sizeof(inlay_mask)).Append("\n");
+                text.Append("inlay_mask.struct_size ").Append((byte*)&it.@struct_size - at).Append(" ").Append((byte*)(&it.@struct_size + 1) - (byte*)&it.@struct_size).Append("\n");
+                text.Append("inlay_mask.user_data ").Append((byte*)&it.@user_data - at).Append(" ").Append((byte*)(&it.@user_data + 1) - (byte*)&it.@user_data).Append("\n");
+                text.Append("inlay_mask.allow ").Append((byte*)&it.@allow - at).Append(" ").Append((byte*)(&it.@allow + 1) - (byte*)&it.@allow).Append("\n");
+            }
+            {
                 inlay_generator_params it;
                 byte* at = (byte*)&it;
                 text.Append("inlay_generator_params ").Append(sizeof(inlay_generator_params)).Append("\n");
@@ -855,6 +957,7 @@ namespace Inlay
                 text.Append("inlay_generator_params.max_tokens ").Append((byte*)&it.@max_tokens - at).Append(" ").Append((byte*)(&it.@max_tokens + 1) - (byte*)&it.@max_tokens).Append("\n");
                 text.Append("inlay_generator_params.ignore_end ").Append((byte*)&it.@ignore_end - at).Append(" ").Append((byte*)(&it.@ignore_end + 1) - (byte*)&it.@ignore_end).Append("\n");
                 text.Append("inlay_generator_params.show_special ").Append((byte*)&it.@show_special - at).Append(" ").Append((byte*)(&it.@show_special + 1) - (byte*)&it.@show_special).Append("\n");
+                text.Append("inlay_generator_params.mask ").Append((byte*)&it.@mask - at).Append(" ").Append((byte*)(&it.@mask + 1) - (byte*)&it.@mask).Append("\n");
             }
             {
                 inlay_output it;
@@ -894,6 +997,51 @@ namespace Inlay
                 text.Append("inlay_chat_format.keeps_reasoning ").Append((byte*)&it.@keeps_reasoning - at).Append(" ").Append((byte*)(&it.@keeps_reasoning + 1) - (byte*)&it.@keeps_reasoning).Append("\n");
                 text.Append("inlay_chat_format.opens_first_tool ").Append((byte*)&it.@opens_first_tool - at).Append(" ").Append((byte*)(&it.@opens_first_tool + 1) - (byte*)&it.@opens_first_tool).Append("\n");
                 text.Append("inlay_chat_format.think_marks ").Append((byte*)&it.@think_marks - at).Append(" ").Append((byte*)(&it.@think_marks + 1) - (byte*)&it.@think_marks).Append("\n");
+            }
+            {
+                inlay_chat_params it;
+                byte* at = (byte*)&it;
+                text.Append("inlay_chat_params ").Append(sizeof(inlay_chat_params)).Append("\n");
+                text.Append("inlay_chat_params.struct_size ").Append((byte*)&it.@struct_size - at).Append(" ").Append((byte*)(&it.@struct_size + 1) - (byte*)&it.@struct_size).Append("\n");
+                text.Append("inlay_chat_params.format ").Append((byte*)&it.@format - at).Append(" ").Append((byte*)(&it.@format + 1) - (byte*)&it.@format).Append("\n");
+                text.Append("inlay_chat_params.generator ").Append((byte*)&it.@generator - at).Append(" ").Append((byte*)(&it.@generator + 1) - (byte*)&it.@generator).Append("\n");
+                text.Append("inlay_chat_params.tools ").Append((byte*)&it.@tools - at).Append(" ").Append((byte*)(&it.@tools + 1) - (byte*)&it.@tools).Append("\n");
+                text.Append("inlay_chat_params.tools_bytes ").Append((byte*)&it.@tools_bytes - at).Append(" ").Append((byte*)(&it.@tools_bytes + 1) - (byte*)&it.@tools_bytes).Append("\n");
+                text.Append("inlay_chat_params.keep_reasoning ").Append((byte*)&it.@keep_reasoning - at).Append(" ").Append((byte*)(&it.@keep_reasoning + 1) - (byte*)&it.@keep_reasoning).Append("\n");
+            }
+            {
+                inlay_chat_answer_params it;
+                byte* at = (byte*)&it;
+                text.Append("inlay_chat_answer_params ").Append(sizeof(inlay_chat_answer_params)).Append("\n");
+                text.Append("inlay_chat_answer_params.struct_size ").Append((byte*)&it.@struct_size - at).Append(" ").Append((byte*)(&it.@struct_size + 1) - (byte*)&it.@struct_size).Append("\n");
+                text.Append("inlay_chat_answer_params.thinking ").Append((byte*)&it.@thinking - at).Append(" ").Append((byte*)(&it.@thinking + 1) - (byte*)&it.@thinking).Append("\n");
+                text.Append("inlay_chat_answer_params.think_budget ").Append((byte*)&it.@think_budget - at).Append(" ").Append((byte*)(&it.@think_budget + 1) - (byte*)&it.@think_budget).Append("\n");
+                text.Append("inlay_chat_answer_params.think_closing ").Append((byte*)&it.@think_closing - at).Append(" ").Append((byte*)(&it.@think_closing + 1) - (byte*)&it.@think_closing).Append("\n");
+                text.Append("inlay_chat_answer_params.stop_strings ").Append((byte*)&it.@stop_strings - at).Append(" ").Append((byte*)(&it.@stop_strings + 1) - (byte*)&it.@stop_strings).Append("\n");
+                text.Append("inlay_chat_answer_params.stop_string_count ").Append((byte*)&it.@stop_string_count - at).Append(" ").Append((byte*)(&it.@stop_string_count + 1) - (byte*)&it.@stop_string_count).Append("\n");
+                text.Append("inlay_chat_answer_params.max_tokens ").Append((byte*)&it.@max_tokens - at).Append(" ").Append((byte*)(&it.@max_tokens + 1) - (byte*)&it.@max_tokens).Append("\n");
+                text.Append("inlay_chat_answer_params.repetition_limit ").Append((byte*)&it.@repetition_limit - at).Append(" ").Append((byte*)(&it.@repetition_limit + 1) - (byte*)&it.@repetition_limit).Append("\n");
+            }
+            {
+                inlay_chat_event it;
+                byte* at = (byte*)&it;
+                text.Append("inlay_chat_event ").Append(sizeof(inlay_chat_event)).Append("\n");
+                text.Append("inlay_chat_event.struct_size ").Append((byte*)&it.@struct_size - at).Append(" ").Append((byte*)(&it.@struct_size + 1) - (byte*)&it.@struct_size).Append("\n");
+                text.Append("inlay_chat_event.kind ").Append((byte*)&it.@kind - at).Append(" ").Append((byte*)(&it.@kind + 1) - (byte*)&it.@kind).Append("\n");
+                text.Append("inlay_chat_event.text ").Append((byte*)&it.@text - at).Append(" ").Append((byte*)(&it.@text + 1) - (byte*)&it.@text).Append("\n");
+                text.Append("inlay_chat_event.text_bytes ").Append((byte*)&it.@text_bytes - at).Append(" ").Append((byte*)(&it.@text_bytes + 1) - (byte*)&it.@text_bytes).Append("\n");
+                text.Append("inlay_chat_event.call ").Append((byte*)&it.@call - at).Append(" ").Append((byte*)(&it.@call + 1) - (byte*)&it.@call).Append("\n");
+                text.Append("inlay_chat_event.stop ").Append((byte*)&it.@stop - at).Append(" ").Append((byte*)(&it.@stop + 1) - (byte*)&it.@stop).Append("\n");
+                text.Append("inlay_chat_event.prompt_tokens ").Append((byte*)&it.@prompt_tokens - at).Append(" ").Append((byte*)(&it.@prompt_tokens + 1) - (byte*)&it.@prompt_tokens).Append("\n");
+                text.Append("inlay_chat_event.reused_tokens ").Append((byte*)&it.@reused_tokens - at).Append(" ").Append((byte*)(&it.@reused_tokens + 1) - (byte*)&it.@reused_tokens).Append("\n");
+                text.Append("inlay_chat_event.rewound_tokens ").Append((byte*)&it.@rewound_tokens - at).Append(" ").Append((byte*)(&it.@rewound_tokens + 1) - (byte*)&it.@rewound_tokens).Append("\n");
+                text.Append("inlay_chat_event.reasoning_tokens ").Append((byte*)&it.@reasoning_tokens - at).Append(" ").Append((byte*)(&it.@reasoning_tokens + 1) - (byte*)&it.@reasoning_tokens).Append("\n");
+                text.Append("inlay_chat_event.answer_tokens ").Append((byte*)&it.@answer_tokens - at).Append(" ").Append((byte*)(&it.@answer_tokens + 1) - (byte*)&it.@answer_tokens).Append("\n");
+                text.Append("inlay_chat_event.thought_closed ").Append((byte*)&it.@thought_closed - at).Append(" ").Append((byte*)(&it.@thought_closed + 1) - (byte*)&it.@thought_closed).Append("\n");
+                text.Append("inlay_chat_event.reserved ").Append((byte*)&it.@reserved - at).Append(" ").Append((byte*)(&it.@reserved + 1) - (byte*)&it.@reserved).Append("\n");
+                text.Append("inlay_chat_event.prompt_ns ").Append((byte*)&it.@prompt_ns - at).Append(" ").Append((byte*)(&it.@prompt_ns + 1) - (byte*)&it.@prompt_ns).Append("\n");
+                text.Append("inlay_chat_event.reasoning_ns ").Append((byte*)&it.@reasoning_ns - at).Append(" ").Append((byte*)(&it.@reasoning_ns + 1) - (byte*)&it.@reasoning_ns).Append("\n");
+                text.Append("inlay_chat_event.answer_ns ").Append((byte*)&it.@answer_ns - at).Append(" ").Append((byte*)(&it.@answer_ns + 1) - (byte*)&it.@answer_ns).Append("\n");
             }
         }
 
@@ -939,6 +1087,24 @@ namespace Inlay
             text.Append("INLAY_STOP_END_OF_TEXT ").Append(C.INLAY_STOP_END_OF_TEXT).Append("\n");
             text.Append("INLAY_STOP_MAX_TOKENS ").Append(C.INLAY_STOP_MAX_TOKENS).Append("\n");
             text.Append("INLAY_STOP_CONTEXT_FULL ").Append(C.INLAY_STOP_CONTEXT_FULL).Append("\n");
+            text.Append("INLAY_STOP_STRING ").Append(C.INLAY_STOP_STRING).Append("\n");
+            text.Append("INLAY_STOP_REPETITION ").Append(C.INLAY_STOP_REPETITION).Append("\n");
+            text.Append("INLAY_STOP_HOST ").Append(C.INLAY_STOP_HOST).Append("\n");
+            text.Append("INLAY_SAMPLING_PRECISE ").Append(C.INLAY_SAMPLING_PRECISE).Append("\n");
+            text.Append("INLAY_SAMPLING_LIVELY ").Append(C.INLAY_SAMPLING_LIVELY).Append("\n");
+            text.Append("INLAY_THINKING_DEFAULT ").Append(C.INLAY_THINKING_DEFAULT).Append("\n");
+            text.Append("INLAY_THINKING_ON ").Append(C.INLAY_THINKING_ON).Append("\n");
+            text.Append("INLAY_THINKING_OFF ").Append(C.INLAY_THINKING_OFF).Append("\n");
+            text.Append("INLAY_CHAT_NONE ").Append(C.INLAY_CHAT_NONE).Append("\n");
+            text.Append("INLAY_CHAT_REASONING ").Append(C.INLAY_CHAT_REASONING).Append("\n");
+            text.Append("INLAY_CHAT_ANSWER ").Append(C.INLAY_CHAT_ANSWER).Append("\n");
+            text.Append("INLAY_CHAT_CALL_BEGIN ").Append(C.INLAY_CHAT_CALL_BEGIN).Append("\n");
+            text.Append("INLAY_CHAT_ARGUMENT ").Append(C.INLAY_CHAT_ARGUMENT).Append("\n");
+            text.Append("INLAY_CHAT_ARGUMENT_TEXT ").Append(C.INLAY_CHAT_ARGUMENT_TEXT).Append("\n");
+            text.Append("INLAY_CHAT_CALL_END ").Append(C.INLAY_CHAT_CALL_END).Append("\n");
+            text.Append("INLAY_CHAT_CALL_BROKEN ").Append(C.INLAY_CHAT_CALL_BROKEN).Append("\n");
+            text.Append("INLAY_CHAT_WARNING ").Append(C.INLAY_CHAT_WARNING).Append("\n");
+            text.Append("INLAY_CHAT_END ").Append(C.INLAY_CHAT_END).Append("\n");
         }
     }
 }

@@ -19,6 +19,21 @@ namespace Inlay
         /// <summary>Added to these tokens' logits; negative infinity forbids one.</summary>
         public IDictionary<int, float> Biases { get; set; }
 
+        /// <summary>What a preset of the model cards says.</summary>
+        public static unsafe SamplerOptions Preset(Sampling sampling)
+        {
+            var given = new inlay_sampler_params { struct_size = (uint)sizeof(inlay_sampler_params) };
+            Text.Check(Native.inlay_sampler_preset((int)sampling, &given), null);
+            return new SamplerOptions
+            {
+                Temperature = given.temperature,
+                TopK = given.top_k,
+                TopP = given.top_p,
+                MinP = given.min_p,
+                RepeatPenalty = given.repeat_penalty
+            };
+        }
+
         internal inlay_logit_bias[] BiasArray()
         {
             if (Biases == null || Biases.Count == 0) return null;

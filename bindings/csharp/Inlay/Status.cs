@@ -23,7 +23,8 @@ namespace Inlay
         Callback = C.INLAY_ERROR_CALLBACK,
         Device = C.INLAY_ERROR_DEVICE,
         Mismatch = C.INLAY_ERROR_MISMATCH,
-        Internal = C.INLAY_ERROR_INTERNAL
+        Internal = C.INLAY_ERROR_INTERNAL,
+        ChatTemplate = C.INLAY_ERROR_CHAT_TEMPLATE
     }
 
     /// <summary>A failed call: its status, the words that the library left with the object, and as InnerException what

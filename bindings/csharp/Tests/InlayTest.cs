@@ -383,4 +383,73 @@ public static class InlayTest
             }
         }
     }
+
+    private sealed class Only : IMask
+    {
+        public int[] Tokens;
+        public string Fault;
+        public bool Allow(Timeline timeline, Allowed allowed)
+        {
+            if (Fault != null) throw new InvalidOperationException(Fault);
+            allowed.Only(Tokens);
+            allowed.Forbid(Tokens[0]);
+            return true;
+        }
+    }
+
+    public static void AMaskSaysWhatMayComeAndItsExceptionIsAnError()
+    {
+        using (var bench = new Bench())
+        using (var session = new Session(bench.Model, Small()))
+        {
+            var mask = new Only { Tokens = bench.Model.Tokenizer.Encode("ale stew bread") };
+            var options = new GeneratorOptions { Mask = mask, MaxTokens = 12, Draft = Draft.Mtp };
+            using (var generator = new Generator(session, options))
+            {
+                generator.Prompt("Once upon a time");
+                int[] came = generator.Pieces().SelectMany(piece => piece.Tokens).ToArray();
+                Check.Equal(12, came.Length);
+                Check.True(came.All(mask.Tokens.Skip(1).Contains), string.Join(" ", came));
+                mask.Fault = "on purpose";
+                generator.Prompt(" and");
+                var failed = Check.Throws<InlayException>(() => generator.Answer());
+                Check.Equal(Status.Callback, failed.Status);
+                Check.Equal("on purpose", failed.InnerException.Message);
+            }
+        }
+    }
+
+    private const string Tools =
+        "[{\"type\":\"function\",\"function\":{\"name\":\"look_up_price\",\"description\":\"Price of an item\"," +
+        "\"parameters\":{\"type\":\"object\",\"properties\":{\"item\":{\"type\":\"string\"}},\"required\":[\"item\"]}}}]";
+
+    public static void AChatCallsToolsAndAnswers()
+    {
+        using (var bench = new Bench())
+        using (var session = new Session(bench.Model))
+        using (var chat = new Chat(session, new ChatOptions { Generator = new GeneratorOptions(), Tools = Tools }))
+        {
+            var answer = new AnswerOptions { Thinking = Thinking.Off, StopStrings = new[] { "never", "ever said" } };
+            chat.Add("user", "What does the ale cost today? Look it up.");
+            string heard = string.Concat(chat.Answer(answer).Select(it => (int)it.Kind + ":" + it.Text + " "));
+            Check.True(heard.Contains("3:look_up_price 4:item 5:ale 6:"), heard);
+            chat.Add("tool", "9 coppers");
+            heard = string.Concat(chat.Answer(answer).Where(it => it.Kind == ChatEventKind.Answer).Select(it => it.Text));
+            Check.True(heard.Contains("9 coppers"), heard);
+            Check.Equal(Status.InvalidArgument, Check.Throws<InlayException>(() => chat.AddJson("{")).Status);
+            chat.Add("user", "Tell me a tale.");
+            chat.BeginAnswer(answer);
+            chat.Stop();
+            ChatEvent last;
+            do last = chat.Next(); while (last.Kind != ChatEventKind.End);
+            Check.Equal(Stop.Host, last.Stop);
+
+            const string Hi = "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}";
+            string text = Chat.Render(bench.Runtime, bench.Model.Info.ChatTemplate, Hi);
+            Check.Equal("<|im_start|>user\nHi<|im_end|>\n", text);
+            var unknown = Check.Throws<InlayException>(() => Chat.Render(bench.Runtime, "{{ other }}", "{}"));
+            Check.Equal(Status.ChatTemplate, unknown.Status);
+            Check.Equal(20u, SamplerOptions.Preset(Sampling.Lively).TopK);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 pub const INLAY_VERSION_MAJOR: u32 = 0;
 pub const INLAY_VERSION_MINOR: u32 = 1;
 pub const INLAY_VERSION_PATCH: u32 = 0;
+pub const INLAY_CUDA_GRAPH_BYTES: u32 = 16777216;
 pub const INLAY_MAX_WIDTH: u32 = 8;
 pub const INLAY_OK: inlay_status = 0;
 pub const INLAY_PENDING: inlay_status = 1;
@@ -748,6 +749,20 @@ pub const INLAY_DRAFT_LOOKUP_MTP: inlay_draft_kind = 3;
 pub const INLAY_DRAFT_HOST: inlay_draft_kind = 4;
 pub type inlay_draft_kind = ::std::os::raw::c_uint;
 #[repr(C)]
+pub struct inlay_mask {
+    pub struct_size: u32,
+    pub user_data: *mut ::std::os::raw::c_void,
+    pub allow: ::std::option::Option<
+        unsafe extern "C" fn(
+            user_data: *mut ::std::os::raw::c_void,
+            tokens: *const i32,
+            count: usize,
+            allowed: *mut u32,
+            vocabulary: u32,
+        ) -> inlay_status,
+    >,
+}
+#[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct inlay_generator {
     _unused: [u8; 0],
@@ -763,11 +778,15 @@ pub struct inlay_generator_params {
     pub max_tokens: u64,
     pub ignore_end: u32,
     pub show_special: u32,
+    pub mask: *const inlay_mask,
 }
 pub const INLAY_STOP_NONE: inlay_stop = 0;
 pub const INLAY_STOP_END_OF_TEXT: inlay_stop = 1;
 pub const INLAY_STOP_MAX_TOKENS: inlay_stop = 2;
 pub const INLAY_STOP_CONTEXT_FULL: inlay_stop = 3;
+pub const INLAY_STOP_STRING: inlay_stop = 4;
+pub const INLAY_STOP_REPETITION: inlay_stop = 5;
+pub const INLAY_STOP_HOST: inlay_stop = 6;
 pub type inlay_stop = ::std::os::raw::c_uint;
 #[repr(C)]
 pub struct inlay_output {
@@ -909,4 +928,114 @@ extern "C" {
         capacity: usize,
         out_count: *mut usize,
     ) -> inlay_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct inlay_chat {
+    _unused: [u8; 0],
+}
+pub const INLAY_SAMPLING_PRECISE: inlay_sampling = 1;
+pub const INLAY_SAMPLING_LIVELY: inlay_sampling = 2;
+pub type inlay_sampling = ::std::os::raw::c_uint;
+extern "C" {
+    pub fn inlay_sampler_preset(preset: inlay_sampling, params: *mut inlay_sampler_params) -> inlay_status;
+}
+#[repr(C)]
+pub struct inlay_chat_params {
+    pub struct_size: u32,
+    pub format: *const inlay_chat_format,
+    pub generator: *const inlay_generator_params,
+    pub tools: *const ::std::os::raw::c_char,
+    pub tools_bytes: usize,
+    pub keep_reasoning: u32,
+}
+extern "C" {
+    pub fn inlay_chat_create(
+        session: *mut inlay_session,
+        params: *const inlay_chat_params,
+        out_chat: *mut *mut inlay_chat,
+    ) -> inlay_status;
+}
+extern "C" {
+    pub fn inlay_chat_destroy(chat: *mut inlay_chat);
+}
+extern "C" {
+    pub fn inlay_chat_message(
+        chat: *const inlay_chat,
+        buffer: *mut ::std::os::raw::c_char,
+        capacity: usize,
+    ) -> usize;
+}
+extern "C" {
+    pub fn inlay_chat_add(
+        chat: *mut inlay_chat,
+        role: *const ::std::os::raw::c_char,
+        content: *const ::std::os::raw::c_char,
+        content_bytes: usize,
+    ) -> inlay_status;
+}
+extern "C" {
+    pub fn inlay_chat_add_json(
+        chat: *mut inlay_chat,
+        json: *const ::std::os::raw::c_char,
+        json_bytes: usize,
+    ) -> inlay_status;
+}
+pub const INLAY_THINKING_DEFAULT: inlay_thinking = 0;
+pub const INLAY_THINKING_ON: inlay_thinking = 1;
+pub const INLAY_THINKING_OFF: inlay_thinking = 2;
+pub type inlay_thinking = ::std::os::raw::c_uint;
+#[repr(C)]
+pub struct inlay_chat_answer_params {
+    pub struct_size: u32,
+    pub thinking: i32,
+    pub think_budget: u64,
+    pub think_closing: *const ::std::os::raw::c_char,
+    pub stop_strings: *const *const ::std::os::raw::c_char,
+    pub stop_string_count: usize,
+    pub max_tokens: u64,
+    pub repetition_limit: u32,
+}
+extern "C" {
+    pub fn inlay_chat_answer(chat: *mut inlay_chat, params: *const inlay_chat_answer_params) -> inlay_status;
+}
+pub const INLAY_CHAT_NONE: inlay_chat_event_kind = 0;
+pub const INLAY_CHAT_REASONING: inlay_chat_event_kind = 1;
+pub const INLAY_CHAT_ANSWER: inlay_chat_event_kind = 2;
+pub const INLAY_CHAT_CALL_BEGIN: inlay_chat_event_kind = 3;
+pub const INLAY_CHAT_ARGUMENT: inlay_chat_event_kind = 4;
+pub const INLAY_CHAT_ARGUMENT_TEXT: inlay_chat_event_kind = 5;
+pub const INLAY_CHAT_CALL_END: inlay_chat_event_kind = 6;
+pub const INLAY_CHAT_CALL_BROKEN: inlay_chat_event_kind = 7;
+pub const INLAY_CHAT_WARNING: inlay_chat_event_kind = 8;
+pub const INLAY_CHAT_END: inlay_chat_event_kind = 9;
+pub type inlay_chat_event_kind = ::std::os::raw::c_uint;
+#[repr(C)]
+pub struct inlay_chat_event {
+    pub struct_size: u32,
+    pub kind: i32,
+    pub text: *const ::std::os::raw::c_char,
+    pub text_bytes: usize,
+    pub call: u32,
+    pub stop: i32,
+    pub prompt_tokens: u64,
+    pub reused_tokens: u64,
+    pub rewound_tokens: u64,
+    pub reasoning_tokens: u64,
+    pub answer_tokens: u64,
+    pub thought_closed: u32,
+    pub reserved: u32,
+    pub prompt_ns: u64,
+    pub reasoning_ns: u64,
+    pub answer_ns: u64,
+}
+extern "C" {
+    pub fn inlay_chat_next(
+        chat: *mut inlay_chat,
+        budget_us: u64,
+        out_event: *mut inlay_chat_event,
+    ) -> inlay_status;
+}
+extern "C" {
+    pub fn inlay_chat_stop(chat: *mut inlay_chat) -> inlay_status;
 }

@@ -99,7 +99,7 @@ impl Host {
     }
 }
 
-fn panic_words(panic: Box<dyn std::any::Any + Send>) -> String {
+pub(crate) fn panic_words(panic: Box<dyn std::any::Any + Send>) -> String {
     let words = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
         (Some(words), _) => words.to_string(),
         (_, Some(words)) => words.clone(),

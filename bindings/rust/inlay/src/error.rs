@@ -30,6 +30,8 @@ pub enum Status {
     Device,
     /// A saved state is of another model or another layout.
     Mismatch,
+    /// The file's chat template is none that Inlay renders.
+    ChatTemplate,
     /// A defect of Inlay's own, or a status that this crate does not know.
     Internal,
 }
@@ -50,6 +52,7 @@ impl Status {
             inlay_sys::INLAY_ERROR_CALLBACK => Status::Callback,
             inlay_sys::INLAY_ERROR_DEVICE => Status::Device,
             inlay_sys::INLAY_ERROR_MISMATCH => Status::Mismatch,
+            inlay_sys::INLAY_ERROR_CHAT_TEMPLATE => Status::ChatTemplate,
             _ => Status::Internal,
         }
     }
@@ -69,6 +72,7 @@ impl Status {
             Status::Callback => inlay_sys::INLAY_ERROR_CALLBACK,
             Status::Device => inlay_sys::INLAY_ERROR_DEVICE,
             Status::Mismatch => inlay_sys::INLAY_ERROR_MISMATCH,
+            Status::ChatTemplate => inlay_sys::INLAY_ERROR_CHAT_TEMPLATE,
             Status::Internal => inlay_sys::INLAY_ERROR_INTERNAL,
         }
     }

@@ -1,6 +1,6 @@
 use crate::native::{check, check_silent, params};
 use crate::session::{check_created, microseconds, slice};
-use crate::{drafter, Draft, Error, Result, SamplerOptions, Session, Status, Token};
+use crate::{drafter, mask, Draft, Error, Mask, Result, SamplerOptions, Session, Status, Token};
 use std::time::Duration;
 
 /// How a [`Generator`] is made; zeros are the header's defaults.
@@ -20,6 +20,63 @@ pub struct GeneratorOptions {
     pub ignore_end: bool,
     /// Special tokens appear in the text.
     pub show_special: bool,
+    /// A say in what may come.
+    pub mask: Option<Box<dyn Mask>>,
+}
+
+/// The callbacks that a native generator holds on to.
+#[derive(Default)]
+pub(crate) struct Hosts {
+    drafter: Option<Box<drafter::Host>>,
+    mask: Option<Box<mask::Host>>,
+}
+
+impl Hosts {
+    /// Where a callback failed: an error with its words.
+    pub(crate) fn check(&mut self, status: inlay_sys::inlay_status) -> Result<()> {
+        if status != inlay_sys::INLAY_ERROR_CALLBACK {
+            return Ok(());
+        }
+        let drafter = self.drafter.as_mut().and_then(|it| it.take_failure());
+        let mask = self.mask.as_mut().and_then(|it| it.take_failure());
+        match (drafter, mask) {
+            (Some(words), _) => Err(Error::new(Status::Callback, format!("the drafter failed: {words}"))),
+            (_, Some(words)) => Err(Error::new(Status::Callback, format!("the mask failed: {words}"))),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl GeneratorOptions {
+    /// Hands the C struct to `create`, which copies it; the hosts must outlive what is created.
+    pub(crate) fn with<T>(self, create: impl FnOnce(&inlay_sys::inlay_generator_params) -> T) -> (T, Hosts) {
+        let mut given = params!(inlay_generator_params);
+        let mut hosts = Hosts { drafter: None, mask: self.mask.map(mask::Host::new) };
+        given.draft = match self.draft {
+            Draft::None => inlay_sys::INLAY_DRAFT_NONE,
+            Draft::Mtp => inlay_sys::INLAY_DRAFT_MTP,
+            Draft::Lookup => inlay_sys::INLAY_DRAFT_LOOKUP,
+            Draft::LookupMtp => inlay_sys::INLAY_DRAFT_LOOKUP_MTP,
+            Draft::Host(drafter) => {
+                hosts.drafter = Some(drafter::Host::new(drafter));
+                inlay_sys::INLAY_DRAFT_HOST
+            }
+        } as i32;
+        let drafter = hosts.drafter.as_mut().map(|it| it.table());
+        let mask = hosts.mask.as_mut().map(|it| it.table());
+        given.drafter = drafter.as_ref().map_or(std::ptr::null(), |it| it);
+        given.mask = mask.as_ref().map_or(std::ptr::null(), |it| it);
+        given.draft_length = self.draft_length;
+        given.draft_min_probability = self.draft_min_probability;
+        given.max_tokens = self.max_tokens;
+        given.ignore_end = self.ignore_end as u32;
+        given.show_special = self.show_special as u32;
+        let created = self.sampler.with(|sampler| {
+            given.sampler = sampler;
+            create(&given)
+        });
+        (created, hosts)
+    }
 }
 
 /// Why an answer ended.
@@ -29,8 +86,28 @@ pub enum Stop {
     EndOfText,
     MaxTokens,
     ContextFull,
+    /// A chat's stop string came.
+    StopString,
+    /// A chat's answer went round in a loop.
+    Repetition,
+    /// [`Chat::stop`](crate::Chat::stop).
+    Host,
     /// A reason that this crate does not know.
     Other(i32),
+}
+
+impl Stop {
+    pub(crate) fn of(stop: i32) -> Stop {
+        match stop as inlay_sys::inlay_stop {
+            inlay_sys::INLAY_STOP_END_OF_TEXT => Stop::EndOfText,
+            inlay_sys::INLAY_STOP_MAX_TOKENS => Stop::MaxTokens,
+            inlay_sys::INLAY_STOP_CONTEXT_FULL => Stop::ContextFull,
+            inlay_sys::INLAY_STOP_STRING => Stop::StopString,
+            inlay_sys::INLAY_STOP_REPETITION => Stop::Repetition,
+            inlay_sys::INLAY_STOP_HOST => Stop::Host,
+            _ => Stop::Other(stop),
+        }
+    }
 }
 
 /// What came: whole characters, and the tokens that they were made of.
@@ -76,7 +153,7 @@ pub struct GeneratorStats {
 pub struct Generator<'m> {
     handle: *mut inlay_sys::inlay_generator,
     session: Option<Session<'m>>,
-    drafter: Option<Box<drafter::Host>>,
+    hosts: Hosts,
 }
 
 // SAFETY: the header lets a generator move between threads, one at a time; the drafter is Send. The session keeps it
@@ -98,33 +175,12 @@ impl<'m> Generator<'m> {
 
     /// As the options say.
     pub fn with(session: Session<'m>, options: GeneratorOptions) -> Result<Generator<'m>> {
-        let mut given = params!(inlay_generator_params);
-        let mut shared = None;
-        given.draft = match options.draft {
-            Draft::None => inlay_sys::INLAY_DRAFT_NONE,
-            Draft::Mtp => inlay_sys::INLAY_DRAFT_MTP,
-            Draft::Lookup => inlay_sys::INLAY_DRAFT_LOOKUP,
-            Draft::LookupMtp => inlay_sys::INLAY_DRAFT_LOOKUP_MTP,
-            Draft::Host(drafter) => {
-                shared = Some(drafter::Host::new(drafter));
-                inlay_sys::INLAY_DRAFT_HOST
-            }
-        } as i32;
-        let table = shared.as_mut().map(|it| it.table());
-        given.drafter = table.as_ref().map_or(std::ptr::null(), |it| it);
-        given.draft_length = options.draft_length;
-        given.draft_min_probability = options.draft_min_probability;
-        given.max_tokens = options.max_tokens;
-        given.ignore_end = options.ignore_end as u32;
-        given.show_special = options.show_special as u32;
         let mut handle = std::ptr::null_mut();
-        let status = options.sampler.with(|sampler| {
-            given.sampler = sampler;
-            // SAFETY: all that the parameters point to lives until the call returns, the drafter until the destroy.
-            unsafe { inlay_sys::inlay_generator_create(session.handle, &given, &mut handle) }
-        });
+        // SAFETY: all that the parameters point to lives until the call returns, the callbacks until the destroy.
+        let (status, hosts) = options
+            .with(|given| unsafe { inlay_sys::inlay_generator_create(session.handle, given, &mut handle) });
         session.check(status).and_then(|_| check_created(session.model, status))?;
-        Ok(Generator { handle, session: Some(session), drafter: shared })
+        Ok(Generator { handle, session: Some(session), hosts })
     }
 
     fn check(&self, status: inlay_sys::inlay_status) -> Result<inlay_sys::inlay_status> {
@@ -212,10 +268,7 @@ impl<'m> Generator<'m> {
         let mut output = params!(inlay_output);
         let status =
             unsafe { inlay_sys::inlay_generator_next(self.handle, microseconds(budget), &mut output) };
-        let failure = self.drafter.as_mut().filter(|_| status == inlay_sys::INLAY_ERROR_CALLBACK);
-        if let Some(words) = failure.and_then(|it| it.take_failure()) {
-            return Err(Error::new(Status::Callback, format!("generator: the drafter failed: {words}")));
-        }
+        self.hosts.check(status)?;
         let state = self.check(status)?;
         if state == inlay_sys::INLAY_PENDING {
             return Ok(Step::Pending);
@@ -225,12 +278,7 @@ impl<'m> Generator<'m> {
             let text = slice(output.text.cast::<u8>(), output.text_bytes);
             (String::from_utf8_lossy(text).into_owned(), slice(output.tokens, output.token_count).to_vec())
         };
-        let stop = (state == inlay_sys::INLAY_END).then_some(match output.stop as inlay_sys::inlay_stop {
-            inlay_sys::INLAY_STOP_END_OF_TEXT => Stop::EndOfText,
-            inlay_sys::INLAY_STOP_MAX_TOKENS => Stop::MaxTokens,
-            inlay_sys::INLAY_STOP_CONTEXT_FULL => Stop::ContextFull,
-            _ => Stop::Other(output.stop),
-        });
+        let stop = (state == inlay_sys::INLAY_END).then_some(Stop::of(output.stop));
         Ok(Step::Piece(Piece { text, tokens, stop }))
     }
 

@@ -24,10 +24,12 @@
 #![warn(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
+mod chat;
 mod drafter;
 mod error;
 mod file;
 mod generator;
+mod mask;
 mod model;
 mod native;
 mod runtime;
@@ -36,10 +38,12 @@ mod session;
 mod source;
 mod tokenizer;
 
+pub use chat::{AnswerOptions, Chat, ChatEvent, ChatEvents, ChatOptions, ChatUsage, Sampling, Thinking};
 pub use drafter::{Draft, Drafter, Drafts};
 pub use error::{Error, Result, Status};
 pub use file::{File, MemoryPlan, ModelInfo, TensorInfo};
 pub use generator::{Generator, GeneratorOptions, GeneratorStats, Piece, Pieces, Step, Stop};
+pub use mask::{Allowed, Mask};
 pub use model::{Model, ModelOptions};
 pub use runtime::{Device, LogLevel, MemoryUse, Runtime, RuntimeInfo, RuntimeOptions};
 pub use sampler::{Sampler, SamplerOptions};

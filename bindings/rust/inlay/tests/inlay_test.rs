@@ -406,3 +406,76 @@ fn what_is_saved_goes_on_with_the_same_words() {
     assert_eq!(session.logits(0).unwrap(), after);
     assert!(session.estimate(10, 5, 1).unwrap().p99 > Duration::ZERO);
 }
+
+struct Only(Vec<Token>, Option<&'static str>);
+
+impl Mask for Only {
+    fn allow(&mut self, _tokens: &[Token], allowed: &mut Allowed<'_>) -> Result<bool> {
+        match self.1 {
+            Some("panic") => panic!("on purpose"),
+            Some(_) => return Err(Error::new(Status::Io, "no rules")),
+            None => allowed.only(&self.0),
+        }
+        allowed.forbid(self.0[0]);
+        Ok(true)
+    }
+}
+
+#[test]
+fn a_mask_says_what_may_come_and_its_panic_is_an_error() {
+    quiet_panics();
+    let (_runtime, model) = open();
+    let tokens = model.tokenizer().unwrap().encode("ale stew bread", false).unwrap();
+    let generate = |fault| {
+        let mask: Option<Box<dyn Mask>> = Some(Box::new(Only(tokens.clone(), fault)));
+        let options = GeneratorOptions { mask, max_tokens: 12, draft: Draft::Mtp, ..Default::default() };
+        let mut generator = Generator::with(Session::with(&model, &small())?, options)?;
+        generator.prompt("Once upon a time")?;
+        generator.pieces().map(|piece| piece.map(|it| it.tokens)).collect::<Result<Vec<_>>>()
+    };
+    let came = generate(None).unwrap().concat();
+    assert!(came.len() == 12 && came.iter().all(|token| tokens[1..].contains(token)), "{came:?}");
+    for (fault, words) in [("panic", "on purpose"), ("error", "no rules")] {
+        let error = generate(Some(fault)).unwrap_err();
+        assert!(error.status() == Status::Callback && error.message().contains(words), "{error}");
+    }
+}
+
+const TOOLS: &str = r#"[{"type":"function","function":{"name":"look_up_price","description":"Price of an item",
+    "parameters":{"type":"object","properties":{"item":{"type":"string"}},"required":["item"]}}}]"#;
+
+#[test]
+fn a_chat_thinks_calls_tools_and_answers() {
+    let (runtime, model) = open();
+    let options = ChatOptions {
+        generator: Some(GeneratorOptions::default()),
+        tools: Some(TOOLS.into()),
+        ..Default::default()
+    };
+    let mut chat = Chat::new(Session::new(&model).unwrap(), options).unwrap();
+    chat.add("user", "What does the ale cost today? Look it up.").unwrap();
+    let answer = AnswerOptions { thinking: Thinking::Off, ..Default::default() };
+    let events: Vec<_> = chat.answer(&answer).unwrap().map(|event| event.unwrap()).collect();
+    assert!(events.contains(&ChatEvent::CallBegin { call: 0, tool: "look_up_price".into() }), "{events:?}");
+    assert!(events.contains(&ChatEvent::ArgumentText { call: 0, text: "ale".into() }), "{events:?}");
+    assert_eq!(events.last(), Some(&ChatEvent::End(Stop::EndOfText)));
+    chat.add("tool", "9 coppers").unwrap();
+    let said = |event: Result<ChatEvent>| match event.unwrap() {
+        ChatEvent::Answer(text) => text,
+        _ => String::new(),
+    };
+    let text: String = chat.answer(&answer).unwrap().map(said).collect();
+    assert!(text.contains("9 coppers"), "{text}");
+    assert!(chat.usage().answer_tokens > 0 && chat.usage().reused_tokens > 0);
+    assert_eq!(chat.add_json("{").unwrap_err().status(), Status::InvalidArgument);
+    chat.add("user", "Tell me a tale.").unwrap();
+    chat.begin_answer(&answer).unwrap();
+    chat.stop().unwrap();
+    while !matches!(chat.advance(None).unwrap(), Some(ChatEvent::End(Stop::Host))) {}
+
+    let template = model.info().unwrap().chat_template;
+    let text = runtime.render_chat(&template, r#"{"messages":[{"role":"user","content":"Hi"}]}"#).unwrap();
+    assert_eq!(text, "<|im_start|>user\nHi<|im_end|>\n");
+    assert_eq!(runtime.render_chat("{{ other }}", "{}").unwrap_err().status(), Status::ChatTemplate);
+    assert_eq!(SamplerOptions::preset(Sampling::Lively).unwrap().top_k, 20);
+}

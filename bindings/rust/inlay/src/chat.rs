@@ -1,0 +1,330 @@
+use crate::generator::Hosts;
+use crate::native::{c_string, check, check_silent, params};
+use crate::session::{check_created, microseconds, slice};
+use crate::{GeneratorOptions, Result, Runtime, SamplerOptions, Session, Stop};
+use std::ffi::CString;
+use std::time::Duration;
+
+/// Sampling as the model cards have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampling {
+    /// Temperature 0.6, top-p 0.95.
+    Precise,
+    /// Temperature 0.7, top-p 0.95, top-k 20, repeat penalty 1.1.
+    Lively,
+}
+
+impl SamplerOptions {
+    /// What a preset says.
+    pub fn preset(sampling: Sampling) -> Result<SamplerOptions> {
+        let mut given = params!(inlay_sampler_params);
+        let kind = match sampling {
+            Sampling::Precise => inlay_sys::INLAY_SAMPLING_PRECISE,
+            Sampling::Lively => inlay_sys::INLAY_SAMPLING_LIVELY,
+        };
+        // SAFETY: the struct has its size.
+        check_silent(unsafe { inlay_sys::inlay_sampler_preset(kind, &mut given) })?;
+        Ok(SamplerOptions {
+            temperature: given.temperature,
+            top_k: given.top_k,
+            top_p: given.top_p,
+            min_p: given.min_p,
+            repeat_penalty: given.repeat_penalty,
+            ..Default::default()
+        })
+    }
+}
+
+impl Runtime {
+    /// Renders a chat, a JSON object with "messages" and perhaps "tools" and the template's own words, to the text that
+    /// `chat_template` (a model's is in its [`ModelInfo`](crate::ModelInfo)) gives.
+    pub fn render_chat(&self, chat_template: &str, json: &str) -> Result<String> {
+        let mut format = params!(inlay_chat_format);
+        let runtime = &self.shared;
+        // SAFETY: the texts have their lengths; the handle lives.
+        runtime.check(unsafe {
+            let (text, bytes) = (chat_template.as_ptr().cast(), chat_template.len());
+            inlay_sys::inlay_chat_format_of(runtime.handle, text, bytes, &mut format)
+        })?;
+        let mut rendered = vec![0u8; 2 * json.len() + 4096];
+        loop {
+            let mut count = 0;
+            // SAFETY: as above.
+            runtime.check(unsafe {
+                let (text, bytes) = (json.as_ptr().cast(), json.len());
+                let (place, room) = (rendered.as_mut_ptr().cast(), rendered.len());
+                inlay_sys::inlay_chat_render(runtime.handle, &format, text, bytes, place, room, &mut count)
+            })?;
+            let fits = count <= rendered.len();
+            rendered.resize(count, 0);
+            if fits {
+                return Ok(String::from_utf8_lossy(&rendered).into_owned());
+            }
+        }
+    }
+}
+
+/// How a [`Chat`] is made.
+#[derive(Default)]
+pub struct ChatOptions {
+    /// None: [`Sampling::Precise`] and no drafts.
+    pub generator: Option<GeneratorOptions>,
+    /// JSON: an array of tool definitions.
+    pub tools: Option<String>,
+    /// Reasoning of earlier turns stays in the timeline, where the format knows that.
+    pub keep_reasoning: bool,
+}
+
+/// Whether an answer begins with reasoning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Thinking {
+    /// As the format has it.
+    #[default]
+    Default,
+    /// It does.
+    On,
+    /// It does not.
+    Off,
+}
+
+/// How an answer is to be; zeros are the header's defaults.
+#[derive(Clone, Debug, Default)]
+pub struct AnswerOptions {
+    /// Whether it begins with reasoning.
+    pub thinking: Thinking,
+    /// Tokens of reasoning, after which it is closed; 0: any number.
+    pub think_budget: u64,
+    /// Words put before the closing tag then.
+    pub think_closing: Option<String>,
+    /// Strings of the answer that end it; they are not shown.
+    pub stop_strings: Vec<String>,
+    /// Of the answer, reasoning included; 0: the generator's.
+    pub max_tokens: u64,
+    /// Tokens that a loop may last before it ends the answer; 0: 512.
+    pub repetition_limit: u32,
+}
+
+/// What an answer brought. `call` is the number of a tool call, from 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+#[non_exhaustive]
+pub enum ChatEvent {
+    /// Text that was thought.
+    Reasoning(String),
+    /// Text that is said.
+    Answer(String),
+    CallBegin {
+        call: u32,
+        tool: String,
+    },
+    Argument {
+        call: u32,
+        name: String,
+    },
+    /// Of its value, as the model wrote it: JSON but for strings, which stand bare.
+    ArgumentText {
+        call: u32,
+        text: String,
+    },
+    CallEnd {
+        call: u32,
+    },
+    /// What looked like a call, or began as one, is none; what follows is answer.
+    CallBroken {
+        call: u32,
+        text: String,
+    },
+    /// Words for the host's developer.
+    Warning(String),
+    /// The answer is complete.
+    End(Stop),
+    /// A kind that this crate does not know.
+    Other(i32),
+}
+
+/// Counts of the answer so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChatUsage {
+    /// Fed before the answer.
+    pub prompt_tokens: u64,
+    /// Of the timeline that were kept.
+    pub reused_tokens: u64,
+    /// Of the timeline that were taken back first.
+    pub rewound_tokens: u64,
+    /// Tags included.
+    pub reasoning_tokens: u64,
+    /// What was said.
+    pub answer_tokens: u64,
+    /// Reasoning was closed by the budget.
+    pub thought_closed: bool,
+}
+
+/// A conversation: messages go in, events come out. Takes its session, which must be empty, along.
+pub struct Chat<'m> {
+    handle: *mut inlay_sys::inlay_chat,
+    session: Session<'m>,
+    hosts: Hosts,
+    usage: ChatUsage,
+}
+
+// SAFETY: one thread at a time, as its session and its generator.
+unsafe impl Send for Chat<'_> {}
+
+impl Drop for Chat<'_> {
+    fn drop(&mut self) {
+        // SAFETY: made by create, given back once, here, before its session and its callbacks.
+        unsafe { inlay_sys::inlay_chat_destroy(self.handle) }
+    }
+}
+
+impl<'m> Chat<'m> {
+    /// As the options say.
+    pub fn new(session: Session<'m>, options: ChatOptions) -> Result<Chat<'m>> {
+        let tools = options.tools.as_deref().unwrap_or("");
+        let mut given = params!(inlay_chat_params);
+        given.tools = if tools.is_empty() { std::ptr::null() } else { tools.as_ptr().cast() };
+        given.tools_bytes = tools.len();
+        given.keep_reasoning = options.keep_reasoning as u32;
+        let mut handle = std::ptr::null_mut();
+        // SAFETY: all that the parameters point to lives until the call returns, the callbacks until the destroy.
+        let mut create =
+            |given: &_| unsafe { inlay_sys::inlay_chat_create(session.handle, given, &mut handle) };
+        let (status, hosts) = match options.generator {
+            None => (create(&given), Hosts::default()),
+            Some(generator) => generator.with(|generator| {
+                given.generator = generator;
+                create(&given)
+            }),
+        };
+        session.check(status).and_then(|_| check_created(session.model, status))?;
+        Ok(Chat { handle, session, hosts, usage: ChatUsage::default() })
+    }
+
+    fn check(&mut self, status: inlay_sys::inlay_status) -> Result<inlay_sys::inlay_status> {
+        self.hosts.check(status)?;
+        check(status, |buffer, capacity| {
+            // SAFETY: buffer has capacity bytes.
+            unsafe { inlay_sys::inlay_chat_message(self.handle, buffer, capacity) }
+        })
+    }
+
+    /// The session that it drives.
+    pub fn session(&self) -> &Session<'m> {
+        &self.session
+    }
+
+    /// Adds what `role`, "system", "user" or "tool", says.
+    pub fn add(&mut self, role: &str, content: &str) -> Result<()> {
+        let role = c_string(role)?;
+        // SAFETY: the handle lives, here and below; the texts have their lengths.
+        let status = unsafe {
+            inlay_sys::inlay_chat_add(self.handle, role.as_ptr(), content.as_ptr().cast(), content.len())
+        };
+        self.check(status).map(|_| ())
+    }
+
+    /// Adds a message, or an array of them, as JSON.
+    pub fn add_json(&mut self, json: &str) -> Result<()> {
+        let status = unsafe { inlay_sys::inlay_chat_add_json(self.handle, json.as_ptr().cast(), json.len()) };
+        self.check(status).map(|_| ())
+    }
+
+    /// Begins the answer to all that was said; [`advance`](Self::advance) goes on with it.
+    pub fn begin_answer(&mut self, options: &AnswerOptions) -> Result<()> {
+        let closing = options.think_closing.as_deref().map(c_string).transpose()?;
+        let stops = options.stop_strings.iter().map(|it| c_string(it)).collect::<Result<Vec<CString>>>()?;
+        let stops: Vec<_> = stops.iter().map(|it| it.as_ptr()).collect::<Vec<_>>();
+        let mut given = params!(inlay_chat_answer_params);
+        given.thinking = match options.thinking {
+            Thinking::Default => inlay_sys::INLAY_THINKING_DEFAULT,
+            Thinking::On => inlay_sys::INLAY_THINKING_ON,
+            Thinking::Off => inlay_sys::INLAY_THINKING_OFF,
+        } as i32;
+        given.think_budget = options.think_budget;
+        given.think_closing = closing.as_deref().map_or(std::ptr::null(), |it| it.as_ptr());
+        given.stop_strings = if stops.is_empty() { std::ptr::null() } else { stops.as_ptr() };
+        given.stop_string_count = stops.len();
+        given.max_tokens = options.max_tokens;
+        given.repetition_limit = options.repetition_limit;
+        self.usage = ChatUsage::default();
+        let status = unsafe { inlay_sys::inlay_chat_answer(self.handle, &given) };
+        self.check(status).map(|_| ())
+    }
+
+    /// The next event, after at most `budget`; None where that is used up.
+    pub fn advance(&mut self, budget: Option<Duration>) -> Result<Option<ChatEvent>> {
+        let mut event = params!(inlay_chat_event);
+        let status = unsafe { inlay_sys::inlay_chat_next(self.handle, microseconds(budget), &mut event) };
+        if self.check(status)? == inlay_sys::INLAY_PENDING {
+            return Ok(None);
+        }
+        self.usage = ChatUsage {
+            prompt_tokens: event.prompt_tokens,
+            reused_tokens: event.reused_tokens,
+            rewound_tokens: event.rewound_tokens,
+            reasoning_tokens: event.reasoning_tokens,
+            answer_tokens: event.answer_tokens,
+            thought_closed: event.thought_closed != 0,
+        };
+        // SAFETY: the text lives until the next call on the chat; it is copied.
+        let text =
+            unsafe { String::from_utf8_lossy(slice(event.text.cast::<u8>(), event.text_bytes)).into_owned() };
+        let call = event.call;
+        Ok(Some(match event.kind as inlay_sys::inlay_chat_event_kind {
+            inlay_sys::INLAY_CHAT_REASONING => ChatEvent::Reasoning(text),
+            inlay_sys::INLAY_CHAT_ANSWER => ChatEvent::Answer(text),
+            inlay_sys::INLAY_CHAT_CALL_BEGIN => ChatEvent::CallBegin { call, tool: text },
+            inlay_sys::INLAY_CHAT_ARGUMENT => ChatEvent::Argument { call, name: text },
+            inlay_sys::INLAY_CHAT_ARGUMENT_TEXT => ChatEvent::ArgumentText { call, text },
+            inlay_sys::INLAY_CHAT_CALL_END => ChatEvent::CallEnd { call },
+            inlay_sys::INLAY_CHAT_CALL_BROKEN => ChatEvent::CallBroken { call, text },
+            inlay_sys::INLAY_CHAT_WARNING => ChatEvent::Warning(text),
+            inlay_sys::INLAY_CHAT_END => ChatEvent::End(Stop::of(event.stop)),
+            _ => ChatEvent::Other(event.kind),
+        }))
+    }
+
+    /// Begins an answer and gives its events as they come; the last is an [`End`](ChatEvent::End), or an error.
+    pub fn answer(&mut self, options: &AnswerOptions) -> Result<ChatEvents<'_, 'm>> {
+        self.begin_answer(options)?;
+        Ok(ChatEvents { chat: self, done: false })
+    }
+
+    /// Ends the answer where it is; the next event is then its end.
+    pub fn stop(&mut self) -> Result<()> {
+        let status = unsafe { inlay_sys::inlay_chat_stop(self.handle) };
+        self.check(status).map(|_| ())
+    }
+
+    /// Counts of the answer so far.
+    pub fn usage(&self) -> ChatUsage {
+        self.usage
+    }
+}
+
+/// Of [`Chat::answer`].
+pub struct ChatEvents<'c, 'm> {
+    chat: &'c mut Chat<'m>,
+    done: bool,
+}
+
+impl Iterator for ChatEvents<'_, '_> {
+    type Item = Result<ChatEvent>;
+
+    fn next(&mut self) -> Option<Result<ChatEvent>> {
+        while !self.done {
+            match self.chat.advance(None) {
+                Ok(None) => continue,
+                Ok(Some(event)) => {
+                    self.done = matches!(event, ChatEvent::End(_));
+                    return Some(Ok(event));
+                }
+                Err(error) => {
+                    self.done = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
+    }
+}
