@@ -197,8 +197,11 @@ inlay_status inlay_session_save_memory(inlay_session* session, void* buffer, uin
   return inside(session, [&](Session& s) {
     if (buffer == nullptr) return refuse_null(s, "buffer");
     if (out_bytes == nullptr) return refuse_null(s, "out_bytes");
-    const uint64_t bytes = s.save_bytes();
-    if (!s.busy() && bytes > capacity) {
+    const uint64_t bytes = s.busy() ? 0 : s.save_bytes();
+    if (!s.busy() && bytes == 0) {
+      return s.fail(INLAY_ERROR_DEVICE, "the state could not be read from the device");
+    }
+    if (bytes > capacity) {
       return s.fail(INLAY_ERROR_MEMORY_LIMIT, "the buffer has %llu bytes, the saved session needs %llu",
                     static_cast<unsigned long long>(capacity), static_cast<unsigned long long>(bytes));
     }

@@ -255,6 +255,9 @@ inlay_status inlay_generator_save_memory(inlay_generator* generator, void* buffe
     }
     SnapshotHeader header;
     const uint64_t bytes = g.snapshot(&header);
+    if (bytes == 0) {
+      return g.fail(INLAY_ERROR_DEVICE, "generator: the state could not be read from the device");
+    }
     if (bytes > capacity) {
       return g.fail(INLAY_ERROR_MEMORY_LIMIT, "generator: the buffer is smaller than save_bytes says");
     }

@@ -58,15 +58,17 @@ uint64_t Generator::snapshot(SnapshotHeader* header) {
                               stats.rounds,        stats.drafted,   stats.accepted,
                               stats.draft_ns,      stats.verify_ns, stats.rest_ns};
   std::memcpy(header->stats, figures, sizeof figures);
-  header->total_bytes =
-      sizeof *header + waiting().size_bytes() + session_->snapshot_bytes(*header) + sizeof(uint64_t);
+  const uint64_t body = session_->snapshot_bytes(*header);
+  header->total_bytes = body == 0 ? 0 : sizeof *header + waiting().size_bytes() + body + sizeof(uint64_t);
   seal(header);
   return header->total_bytes;
 }
 
 inlay_status Generator::save(const inlay_writer& host) {
   SnapshotHeader header;
-  snapshot(&header);
+  if (snapshot(&header) == 0) {
+    return fail(INLAY_ERROR_DEVICE, "generator: the state could not be read from the device");
+  }
   SnapshotWriter writer(host);
   inlay_status status = writer.put(&header, sizeof header);
   if (status == INLAY_OK && header.waiting > 0) {

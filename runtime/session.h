@@ -72,6 +72,7 @@ class Session final : public Counted {
   /// Stands where `mark` stands from now on.
   inlay_status rewind_to(const Session& mark);
 
+  /// 0 where the device fails; snapshot_bytes, too.
   uint64_t save_bytes() const;
   inlay_status save(const inlay_writer& host);
   inlay_status load(const inlay_reader& host);

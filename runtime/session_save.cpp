@@ -44,7 +44,8 @@ void Session::describe(SnapshotHeader* header) const {
   header->logits = logits_pass_ == scratch_->logits_pass() ? rows_ : 0;
 }
 
-/// Of the session's part. Layers may have been committed to different positions: each is asked.
+/// Of the session's part; 0 where the device fails. Layers may have been committed to different positions:
+/// each is asked.
 uint64_t Session::snapshot_bytes(const SnapshotHeader& header) const {
   const ModelShape& shape = model_->shape();
   const uint64_t end = header.end();
@@ -54,7 +55,7 @@ uint64_t Session::snapshot_bytes(const SnapshotHeader& header) const {
   bytes += shape.delta_net_layers() * sizeof(uint64_t);
   auto* committed = reinterpret_cast<uint64_t*>(scratch_->staging());
   const StatePart part{.kind = StatePart::Kind::kCommitted};
-  model_->device().read_part(*state_, part, scratch_->staging());
+  if (model_->device().read_part(*state_, part, scratch_->staging()) != INLAY_OK) return 0;
   for (uint32_t layer = 0; layer < shape.delta_net_layers(); ++layer) {
     const uint64_t columns = std::min<uint64_t>(committed[layer], shape.conv_kernel - 1);
     bytes += uint64_t{shape.value_length()} * shape.state_length * sizeof(float);
@@ -215,6 +216,7 @@ inlay_status Session::read_body(const SnapshotHeader& header, SnapshotReader& re
   if (status != INLAY_OK) {
     if (status == INLAY_ERROR_DEVICE) poisoned_ = true;
     if (!poisoned_) reset();
+    if (poisoned_) return fail(status, "the device failed; the session can only be destroyed");
     return fail(status, status == INLAY_ERROR_CALLBACK ? "the reader reported an error; the session is empty"
                                                        : "the saved state is damaged; the session is empty");
   }
@@ -233,7 +235,8 @@ inlay_status Session::read_body(const SnapshotHeader& header, SnapshotReader& re
 uint64_t Session::save_bytes() const {
   SnapshotHeader header{};
   describe(&header);
-  return sizeof header + snapshot_bytes(header) + sizeof(uint64_t);
+  const uint64_t body = snapshot_bytes(header);
+  return body == 0 ? 0 : sizeof header + body + sizeof(uint64_t);
 }
 
 inlay_status Session::save(const inlay_writer& host) {
@@ -244,7 +247,9 @@ inlay_status Session::save(const inlay_writer& host) {
   SnapshotHeader header{};
   header.kind = SnapshotKind::kSession;
   describe(&header);
-  header.total_bytes = sizeof header + snapshot_bytes(header) + sizeof(uint64_t);
+  const uint64_t body = snapshot_bytes(header);
+  if (body == 0) return fail(INLAY_ERROR_DEVICE, "the state could not be read from the device");
+  header.total_bytes = sizeof header + body + sizeof(uint64_t);
   seal(&header);
   SnapshotWriter writer(host);
   inlay_status status = writer.put(&header, sizeof header);

@@ -31,6 +31,32 @@ struct Creation {
   std::function<inlay_status(const Parents&)> run;  // makes it and, if that went well, destroys it
 };
 
+/// A pool, a session on its pages, a prompt over two of them, and a fork that shares the first.
+inlay_status use_pool(const Parents& parents) {
+  inlay_pool_params pool_params = INLAY_POOL_PARAMS_INIT;
+  pool_params.tokens = 1024;
+  pool_params.kv_type = INLAY_KV_F16;
+  pool_params.mtp = 1;
+  inlay_pool* pool = nullptr;
+  inlay_status status = inlay_pool_create(parents.model, &pool_params, &pool);
+  const Handle<inlay_pool> pool_handle(pool);
+  if (status != INLAY_OK) return status;
+  inlay_session_params params = session_params(512, true);
+  params.pool = pool;
+  inlay_session* session = nullptr;
+  status = inlay_session_create(parents.model, &params, &session);
+  const Handle<inlay_session> session_handle(session);
+  const std::vector<int32_t> tokens = random_tokens(1, 300, 256);
+  if (status == INLAY_OK) status = inlay_session_prefill(session, tokens.data(), tokens.size());
+  if (status != INLAY_OK) return status;
+  inlay_fork_params fork_params = INLAY_FORK_PARAMS_INIT;
+  fork_params.share_scratch = 1;
+  inlay_session* fork = nullptr;
+  status = inlay_session_fork_with(session, &fork_params, &fork);
+  inlay_session_destroy(fork);
+  return status;
+}
+
 const Creation kCreations[] = {
     {"runtime",
      [](const Parents&) {
@@ -68,6 +94,7 @@ const Creation kCreations[] = {
        inlay_session_destroy(made);
        return status;
      }},
+    {"pool", use_pool},
 };
 
 /// Work of a session, from nothing.
@@ -150,7 +177,8 @@ TEST_CASE("cuda faults: every call of a create fails once") {
     for (const Creation& creation : kCreations) {
       CAPTURE(std::string(creation.name));
       REQUIRE(creation.run(parents) == INLAY_OK);
-      const bool many = std::string(creation.name) == "session" || std::string(creation.name) == "fork";
+      const std::string name = creation.name;
+      const bool many = name == "session" || name == "fork" || name == "pool";
       uint64_t unseen = 0;
       const uint64_t calls = fail_each(
           many ? kStride : 1, cudaErrorUnknown, [&] { return creation.run(parents); },
@@ -248,6 +276,39 @@ TEST_CASE("cuda faults: a call that fails in a pass poisons its session, and not
     MESSAGE(std::string(feed.name), ": ", calls, " calls");
     CHECK(cuda_use().taking > 0);
   }
+}
+
+TEST_CASE("cuda faults: a save that fails leaves the session as it was, a load that fails ends it") {
+  INLAY_CUDA_ONLY();
+  const OpenModel model(own_data(kModel), kCuda);
+  constexpr uint64_t kPartStride = 41;
+  const inlay_session_params params = session_params(300, true, INLAY_KV_Q8);
+  const Handle<inlay_session> session = model.session(params);
+  prefill(session.get(), random_tokens(1, 20, model.vocabulary()), model.vocabulary());
+  verify(session.get(), random_tokens(2, 8, model.vocabulary()), model.vocabulary());
+  commit(session.get(), 3);
+  const std::vector<std::byte> saved = save_to_memory(session.get());
+  std::vector<std::byte> buffer(saved.size());
+  uint64_t bytes = 0;
+  const uint64_t reads = fail_each(
+      kPartStride, cudaErrorUnknown,
+      [&] { return inlay_session_save_memory(session.get(), buffer.data(), buffer.size(), &bytes); },
+      [&](inlay_status status) {
+        CHECK(status == INLAY_ERROR_DEVICE);
+        CHECK(message_of(session.get()).find("device") != std::string::npos);
+        CHECK(save_to_memory(session.get()) == saved);
+      });
+  Handle<inlay_session> target = model.session(params);
+  const uint64_t writes = fail_each(
+      kPartStride, cudaErrorUnknown,
+      [&] { return inlay_session_load_memory(target.get(), saved.data(), saved.size()); },
+      [&](inlay_status status) {
+        CHECK(status == INLAY_ERROR_DEVICE);
+        CHECK(inlay_session_step(target.get(), 1) == INLAY_ERROR_DEVICE);
+        target = model.session(params);
+      });
+  CHECK(save_to_memory(target.get()) == saved);
+  MESSAGE(reads, " calls of a save, ", writes, " of a load");
 }
 
 TEST_CASE("cuda faults: work takes nothing, and stays off the default stream") {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/cuda_host.h"
+#include "tests/temporary_folder.h"
 #include "tests/test_data.h"
 #include "tests/timeline.h"
 
@@ -138,9 +139,13 @@ TEST_CASE("cuda: a verify's rows are the steps' bits, at every width and depth")
       CAPTURE(kv);
       check_widths(model, session_params(4200, false, kv), std::array<size_t, 5>{1, 255, 256, 257, 4097});
     }
+    check_widths(model, session_params(40100), std::array<size_t, 1>{40000});
   }
   const OpenModel deep(small_models().back(), kCuda);
-  check_widths(deep, session_params(40100), std::array<size_t, 1>{40000});
+  for (const int32_t kv : {INLAY_KV_FP8, INLAY_KV_Q8}) {
+    CAPTURE(kv);
+    check_widths(deep, session_params(40100, false, kv), std::array<size_t, 1>{40000});
+  }
 }
 
 TEST_CASE("cuda: random plays of everything a session does equal plain replays") {
@@ -174,7 +179,7 @@ TEST_CASE("cuda: sessions take turns, on scratch of their own and on one that th
   inlay_session_params other = params;
   other.kv_type = INLAY_KV_Q8;
   inlay_session* refused = nullptr;
-  CHECK(inlay_session_create(model.get(), &other, &refused) == INLAY_ERROR_INVALID_ARGUMENT);
+  CHECK(inlay_session_create(model.get(), &other, &refused) == INLAY_ERROR_WRONG_STATE);
   CHECK(message_of(model.runtime()).find("scratch_arena") != std::string::npos);
   for (size_t i = 0; i < 20; ++i) {
     for (size_t who = 0; who < 2; ++who) {
@@ -254,7 +259,39 @@ TEST_CASE("cuda: loading reports its progress, can be stopped, and leaves nothin
   CHECK(free_device_memory() == before);
 }
 
-TEST_CASE("cuda: logits through the ABI are as good as llama.cpp's, on GGUF and on packages") {
+TEST_CASE("cuda: published checkpoints in FP8, NVFP4 and BF16, packed, give their golden logits") {
+  INLAY_CUDA_ONLY();
+  const TemporaryFolder folder;
+  const Handle<inlay_runtime> packer = make_runtime({.threads = 2});
+  for (const std::string form : {"fp8-block", "ct-mixed", "modelopt-nvfp4", "bf16"}) {
+    CAPTURE(form);
+    INLAY_SHARED_DATA(checkpoint, "golden/hf/" + form);
+    const std::string package = folder.file(form + ".inlay");
+    REQUIRE(inlay_pack(packer.get(), checkpoint.string().c_str(), package.c_str(), nullptr) == INLAY_OK);
+    const Safetensors golden(checkpoint / "golden.safetensors");
+    const std::vector<int32_t> tokens = golden.i32("tokens");
+    const OpenModel model(package, kCuda);
+    const Handle<inlay_session> session = model.session(session_params(256, model.mtp(), INLAY_KV_DEFAULT));
+    Logits prompts, steps;
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      REQUIRE(inlay_session_reset(session.get()) == INLAY_OK);
+      const Logits row = prefill(session.get(), std::span(tokens).first(i + 1), model.vocabulary());
+      prompts.insert(prompts.end(), row.begin(), row.end());
+    }
+    REQUIRE(inlay_session_reset(session.get()) == INLAY_OK);
+    for (const int32_t token : tokens) {
+      const Logits row = step(session.get(), token, model.vocabulary());
+      steps.insert(steps.end(), row.begin(), row.end());
+    }
+    const std::vector<float> exact = golden.f32("logits");
+    MESSAGE(form, ": prompts ", nmse(prompts, exact), ", steps ", nmse(steps, exact));
+    const double bar = form == "bf16" ? 1e-4 : 1e-3;
+    CHECK(nmse(prompts, exact) <= bar);
+    CHECK(nmse(steps, exact) <= bar);
+  }
+}
+
+TEST_CASE("cuda: logits through the ABI are as good as llama.cpp's, on every quantisation") {
   INLAY_CUDA_ONLY();
   INLAY_SHARED_DATA(bars, "golden/gguf/micro.json");
   std::ifstream file(bars);

@@ -638,7 +638,7 @@ typedef struct inlay_reader {
 #define INLAY_READER_INIT \
   { sizeof(inlay_reader), NULL, NULL }
 
-/* Bytes that save would write now. */
+/* Bytes that save would write now; 0 while work is under way and where the device fails. */
 INLAY_API uint64_t inlay_session_save_bytes(const inlay_session *session);
 /* Writes in pieces of at most some hundred kilobytes. INLAY_ERROR_WRONG_STATE while work is under way. The
  * session is as it was, whatever happens. */

@@ -18,7 +18,7 @@ __device__ void load_row(const float* row, uint32_t lane, float (&x)[kLength / 3
 }
 
 template <uint32_t kLength>
-__device__ void rms_norm(float (&x)[kLength / 32], const float* weight, float epsilon, uint32_t lane) {
+__device__ void rms_norm(float (&x)[kLength / 32], const float (&weight)[kLength / 32], float epsilon) {
   float sum = 0.0f;
 #pragma unroll
   for (float element : x) sum = __fmaf_rn(element, element, sum);
@@ -26,14 +26,13 @@ __device__ void rms_norm(float (&x)[kLength / 32], const float* weight, float ep
   for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(~0u, sum, step);
   const float factor = __frsqrt_rn(__fadd_rn(__fmul_rn(sum, 1.0f / kLength), epsilon));
 #pragma unroll
-  for (uint32_t i = 0; i < kLength / 32; ++i)
-    x[i] = __fmul_rn(__fmul_rn(x[i], factor), weight[lane + 32 * i]);
+  for (uint32_t i = 0; i < kLength / 32; ++i) x[i] = __fmul_rn(__fmul_rn(x[i], factor), weight[i]);
 }
 
 /// Rotates the pairs (i, i + rope_length / 2). The angle is reduced in double precision: at position 262,144
 /// a float's would be off by a hundredth.
 template <uint32_t kLength>
-__device__ void rotate(float (&x)[kLength / 32], float* shared, const double* frequencies,
+__device__ void rotate(float (&x)[kLength / 32], float* shared, const double (&frequencies)[kLength / 32],
                        uint32_t rope_length, uint64_t position, uint32_t lane) {
 #pragma unroll
   for (uint32_t i = 0; i < kLength / 32; ++i) shared[lane + 32 * i] = x[i];
@@ -43,8 +42,7 @@ __device__ void rotate(float (&x)[kLength / 32], float* shared, const double* fr
   for (uint32_t i = 0; i < kLength / 32; ++i) {
     const uint32_t element = lane + 32 * i;
     if (element >= rope_length) continue;
-    const uint32_t pair = element < half ? element : element - half;
-    const double half_turns = static_cast<double>(position) * frequencies[pair];
+    const double half_turns = static_cast<double>(position) * frequencies[i];
     const float rest = static_cast<float>(half_turns - 2.0 * rint(0.5 * half_turns));
     float sine, cosine;
     sincospif(rest, &sine, &cosine);
@@ -61,14 +59,23 @@ __global__ void __launch_bounds__(kThreads) append_kernel(AttentionArguments a) 
   const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const uint32_t head = blockIdx.x * kWarps + warp, row = blockIdx.y;
   let_next_start();
+  // What no kernel writes is read before the wait, and arrives meanwhile.
+  float weight[kLength / 32];
+  load_row<kLength>(head < a.heads ? a.query_norm : a.key_norm, lane, weight);
+  double frequencies[kLength / 32];
+#pragma unroll
+  for (uint32_t i = 0; i < kLength / 32; ++i) {
+    const uint32_t element = lane + 32 * i, half = a.rope_length / 2;
+    frequencies[i] = element < a.rope_length ? a.frequencies[element < half ? element : element - half] : 0.0;
+  }
   wait_for_earlier();
   if (head >= a.heads + a.kv.kv_heads) return;
   const uint64_t position = a.params != nullptr ? a.params->row_position[row] : a.position + row;
   float x[kLength / 32];
   if (head < a.heads) {
     load_row<kLength>(a.query_gate + uint64_t{row} * a.query_stride + head * 2 * kLength, lane, x);
-    rms_norm<kLength>(x, a.query_norm, a.epsilon, lane);
-    rotate<kLength>(x, shared[warp], a.frequencies, a.rope_length, position, lane);
+    rms_norm<kLength>(x, weight, a.epsilon);
+    rotate<kLength>(x, shared[warp], frequencies, a.rope_length, position, lane);
     __half* query = a.query + (uint64_t{row} * a.heads + head) * kLength;
 #pragma unroll
     for (uint32_t i = 0; i < kLength / 32; ++i) query[lane + 32 * i] = __float2half_rn(clamp_half(x[i]));
@@ -79,8 +86,8 @@ __global__ void __launch_bounds__(kThreads) append_kernel(AttentionArguments a) 
   const StateView& view = a.params != nullptr ? a.params->segment[a.params->row_segment[row]].state : a.state;
   const uint64_t page = view.page_table[position / kPageTokens];
   load_row<kLength>(a.key + uint64_t{row} * a.kv_stride + kv_head * kLength, lane, x);
-  rms_norm<kLength>(x, a.key_norm, a.epsilon, lane);
-  rotate<kLength>(x, shared[warp], a.frequencies, a.rope_length, position, lane);
+  rms_norm<kLength>(x, weight, a.epsilon);
+  rotate<kLength>(x, shared[warp], frequencies, a.rope_length, position, lane);
   const uint32_t slot = position % kPageTokens;
   store_kv<kType, kLength>(view.kv + a.kv.slab_offset(page, a.layer, 0, kv_head), slot, lane, x);
   load_row<kLength>(a.value + uint64_t{row} * a.kv_stride + kv_head * kLength, lane, x);

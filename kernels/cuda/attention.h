@@ -45,7 +45,9 @@ void launch_attention(Queue& queue, const AttentionArguments& arguments, uint32_
                       uint32_t rows_of_segment, uint32_t blocks);
 
 /// Wide: every row's softmax over all keys up to its own, gated, in F16 as the projection after it reads it.
-/// `rows` rows from `position` on, whose keys and values have been appended.
-void launch_attention_wide(Queue& queue, const AttentionArguments& arguments, __half* out, uint32_t rows);
+/// `rows` rows from `position` on, whose keys and values have been appended. A block may take `shared_bytes`
+/// of shared memory.
+void launch_attention_wide(Queue& queue, const AttentionArguments& arguments, __half* out, uint32_t rows,
+                           uint32_t shared_bytes);
 
 }  // namespace inlay::cuda

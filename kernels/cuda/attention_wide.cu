@@ -4,7 +4,7 @@
 
 // Flash attention (Dao, "FlashAttention-2", 2023) over pages: a block takes 128 queries of one head, a warp
 // 16 of them with their sums in registers; keys and values come in tiles of 64, the next ones fetched
-// meanwhile.
+// meanwhile. Where a block has less shared memory than heads of 256 elements need for that, tiles are of 32.
 
 namespace inlay::cuda {
 namespace {
@@ -12,18 +12,20 @@ namespace {
 constexpr uint32_t kWarps = 8;
 constexpr uint32_t kThreads = kWarps * 32;
 constexpr uint32_t kQueries = 16 * kWarps;
-constexpr uint32_t kKeys = 64;
+constexpr uint32_t kManyKeys = 64;
+constexpr uint32_t kFewKeys = 32;
 constexpr float kLog2E = 1.4426950408889634f;
 
-template <uint32_t kLength>
+template <uint32_t kLength, uint32_t kKeys>
 struct WideShared {
   static constexpr uint32_t kStride = kLength + 8;  // ldmatrix without bank conflicts
   __half query[kQueries][kStride];
   __half key[kKeys][kStride];
   __half value[kKeys][kStride];
 };
+static_assert(sizeof(WideShared<256, kFewKeys>) <= 99 * 1024);  // what sm_86, 89 and 120 give a block
 
-template <KvType kType, uint32_t kLength>
+template <KvType kType, uint32_t kLength, uint32_t kKeys>
 __device__ void fetch_tile(__half (*tile)[kLength + 8], const std::byte* slab, uint32_t first) {
   constexpr uint32_t kVectors = kLength / 8;
 #pragma unroll 4
@@ -39,9 +41,9 @@ __device__ void fetch_tile(__half (*tile)[kLength + 8], const std::byte* slab, u
 }
 
 /// A warp's scores of a tile of keys.
-template <uint32_t kLength>
-__device__ void tile_scores(const WideShared<kLength>& shared, uint32_t warp, uint32_t lane,
-                            float (&s)[8][4]) {
+template <uint32_t kLength, uint32_t kKeys>
+__device__ void tile_scores(const WideShared<kLength, kKeys>& shared, uint32_t warp, uint32_t lane,
+                            float (&s)[kKeys / 8][4]) {
 #pragma unroll
   for (auto& part : s) part[0] = part[1] = part[2] = part[3] = 0.0f;
 #pragma unroll 4
@@ -49,7 +51,7 @@ __device__ void tile_scores(const WideShared<kLength>& shared, uint32_t warp, ui
     uint32_t a[4];
     load_matrices(a, &shared.query[warp * 16 + lane % 16][k + lane / 16 * 8]);
 #pragma unroll
-    for (uint32_t n = 0; n < 4; ++n) {
+    for (uint32_t n = 0; n < kKeys / 16; ++n) {
       uint32_t b[4];
       load_matrices(b, &shared.key[16 * n + lane % 8 + lane / 16 * 8][k + lane / 8 % 2 * 8]);
       multiply_add_16x8x16(s[2 * n], a, b[0], b[1]);
@@ -64,14 +66,15 @@ struct RunningRow {
 };
 
 /// Scores to probabilities under a running largest one; rescales what was summed so far.
-template <uint32_t kLength>
-__device__ void tile_softmax(float (&s)[8][4], float (&out)[kLength / 8][4], RunningRow (&row)[2],
-                             const int64_t (&last)[2], uint32_t quad, float scale, uint32_t (&p)[8][2]) {
+template <uint32_t kLength, uint32_t kKeys>
+__device__ void tile_softmax(float (&s)[kKeys / 8][4], float (&out)[kLength / 8][4], RunningRow (&row)[2],
+                             const int64_t (&last)[2], uint32_t quad, float scale,
+                             uint32_t (&p)[kKeys / 8][2]) {
 #pragma unroll
   for (uint32_t h = 0; h < 2; ++h) {
     float largest = row[h].largest;
 #pragma unroll
-    for (uint32_t n = 0; n < 8; ++n) {
+    for (uint32_t n = 0; n < kKeys / 8; ++n) {
 #pragma unroll
       for (uint32_t i = 0; i < 2; ++i) {
         float& x = s[n][2 * h + i];
@@ -86,7 +89,7 @@ __device__ void tile_softmax(float (&s)[8][4], float (&out)[kLength / 8][4], Run
     row[h].largest = largest;
     float sum = 0.0f;
 #pragma unroll
-    for (uint32_t n = 0; n < 8; ++n) {
+    for (uint32_t n = 0; n < kKeys / 8; ++n) {
       const float p0 = exp2f(s[n][2 * h] - base), p1 = exp2f(s[n][2 * h + 1] - base);
       sum += p0 + p1;
       p[n][h] = pack_half2(p0, p1);
@@ -100,9 +103,9 @@ __device__ void tile_softmax(float (&s)[8][4], float (&out)[kLength / 8][4], Run
   }
 }
 
-template <uint32_t kLength>
-__device__ void tile_values(const WideShared<kLength>& shared, uint32_t lane, const uint32_t (&p)[8][2],
-                            float (&out)[kLength / 8][4]) {
+template <uint32_t kLength, uint32_t kKeys>
+__device__ void tile_values(const WideShared<kLength, kKeys>& shared, uint32_t lane,
+                            const uint32_t (&p)[kKeys / 8][2], float (&out)[kLength / 8][4]) {
 #pragma unroll
   for (uint32_t k = 0; k < kKeys / 16; ++k) {
     const uint32_t a[4] = {p[2 * k][0], p[2 * k][1], p[2 * k + 1][0], p[2 * k + 1][1]};
@@ -142,10 +145,10 @@ __device__ void write_rows(const AttentionArguments& a, __half* result, uint32_t
   }
 }
 
-template <KvType kType, uint32_t kLength>
+template <KvType kType, uint32_t kLength, uint32_t kKeys>
 __global__ void __launch_bounds__(kThreads) wide_kernel(AttentionArguments a, __half* result, uint32_t rows) {
   extern __shared__ __align__(16) std::byte memory[];
-  auto& shared = *reinterpret_cast<WideShared<kLength>*>(memory);
+  auto& shared = *reinterpret_cast<WideShared<kLength, kKeys>*>(memory);
   const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32, quad = lane % 4;
   // The blocks with the most keys go first.
   const uint32_t head = blockIdx.y, first = (gridDim.x - 1 - blockIdx.x) * kQueries;
@@ -164,7 +167,7 @@ __global__ void __launch_bounds__(kThreads) wide_kernel(AttentionArguments a, __
     return a.state.kv +
            a.kv.slab_offset(a.state.page_table[tile * kKeys / kPageTokens], a.layer, value, kv_head);
   };
-  fetch_tile<kType, kLength>(shared.key, slab(0, 0), 0);
+  fetch_tile<kType, kLength, kKeys>(shared.key, slab(0, 0), 0);
   commit_fetches();
   float out[kLength / 8][4] = {};
   RunningRow row[2];
@@ -172,14 +175,14 @@ __global__ void __launch_bounds__(kThreads) wide_kernel(AttentionArguments a, __
     const uint32_t slot = tile * kKeys % kPageTokens;
     wait_fetches<0>();
     __syncthreads();
-    fetch_tile<kType, kLength>(shared.value, slab(tile, 1), slot);
+    fetch_tile<kType, kLength, kKeys>(shared.value, slab(tile, 1), slot);
     commit_fetches();
-    float s[8][4];
-    tile_scores<kLength>(shared, warp, lane, s);
+    float s[kKeys / 8][4];
+    tile_scores<kLength, kKeys>(shared, warp, lane, s);
     wait_fetches<0>();
     __syncthreads();
     if (tile + 1 < tiles)
-      fetch_tile<kType, kLength>(shared.key, slab(tile + 1, 0), (slot + kKeys) % kPageTokens);
+      fetch_tile<kType, kLength, kKeys>(shared.key, slab(tile + 1, 0), (slot + kKeys) % kPageTokens);
     commit_fetches();
     int64_t last[2];
 #pragma unroll
@@ -187,38 +190,43 @@ __global__ void __launch_bounds__(kThreads) wide_kernel(AttentionArguments a, __
       last[h] =
           static_cast<int64_t>(a.position + first + warp * 16 + lane / 4 + 8 * h) - int64_t{tile} * kKeys;
     }
-    uint32_t p[8][2];
-    tile_softmax<kLength>(s, out, row, last, quad, kLog2E * rsqrtf(float{kLength}), p);
-    tile_values<kLength>(shared, lane, p, out);
+    uint32_t p[kKeys / 8][2];
+    tile_softmax<kLength, kKeys>(s, out, row, last, quad, kLog2E * rsqrtf(float{kLength}), p);
+    tile_values<kLength, kKeys>(shared, lane, p, out);
   }
   write_rows<kLength>(a, result, rows, head, first + warp * 16, lane, out, row);
 }
 
-template <KvType kType, uint32_t kLength>
-void attend(Queue& queue, const AttentionArguments& a, __half* out, uint32_t rows) {
-  const auto kernel = wide_kernel<kType, kLength>;
-  constexpr size_t kBytes = sizeof(WideShared<kLength>);
+template <KvType kType, uint32_t kLength, uint32_t kKeys>
+void attend_tiles(Queue& queue, const AttentionArguments& a, __half* out, uint32_t rows) {
+  const auto kernel = wide_kernel<kType, kLength, kKeys>;
+  constexpr size_t kBytes = sizeof(WideShared<kLength, kKeys>);
   queue.note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
   launch(queue, kernel, dim3((rows + kQueries - 1) / kQueries, a.heads), dim3(kThreads), kBytes, a, out,
          rows);
 }
 
 template <KvType kType>
-void attend(Queue& queue, const AttentionArguments& a, __half* out, uint32_t rows) {
+void attend(Queue& queue, const AttentionArguments& a, __half* out, uint32_t rows, uint32_t shared_bytes) {
   switch (a.kv.head_length) {
-    case 64: return attend<kType, 64>(queue, a, out, rows);
-    case 128: return attend<kType, 128>(queue, a, out, rows);
-    default: return attend<kType, 256>(queue, a, out, rows);
+    case 64: return attend_tiles<kType, 64, kManyKeys>(queue, a, out, rows);
+    case 128: return attend_tiles<kType, 128, kManyKeys>(queue, a, out, rows);
+    default:
+      if (shared_bytes >= sizeof(WideShared<256, kManyKeys>)) {
+        return attend_tiles<kType, 256, kManyKeys>(queue, a, out, rows);
+      }
+      return attend_tiles<kType, 256, kFewKeys>(queue, a, out, rows);
   }
 }
 
 }  // namespace
 
-void launch_attention_wide(Queue& queue, const AttentionArguments& a, __half* out, uint32_t rows) {
+void launch_attention_wide(Queue& queue, const AttentionArguments& a, __half* out, uint32_t rows,
+                           uint32_t shared_bytes) {
   switch (a.kv.type) {
-    case KvType::kF16: return attend<KvType::kF16>(queue, a, out, rows);
-    case KvType::kFp8: return attend<KvType::kFp8>(queue, a, out, rows);
-    case KvType::kQ8: return attend<KvType::kQ8>(queue, a, out, rows);
+    case KvType::kF16: return attend<KvType::kF16>(queue, a, out, rows, shared_bytes);
+    case KvType::kFp8: return attend<KvType::kFp8>(queue, a, out, rows, shared_bytes);
+    case KvType::kQ8: return attend<KvType::kQ8>(queue, a, out, rows, shared_bytes);
   }
 }
 

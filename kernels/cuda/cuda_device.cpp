@@ -75,6 +75,7 @@ class CudaDevice final : public Device {
     std::snprintf(name_, sizeof(name_), "%s", properties.name);
     std::snprintf(architecture_, sizeof(architecture_), "sm_%d%d", properties.major, properties.minor);
     pass_.attention_blocks = static_cast<uint32_t>(properties.multiProcessorCount) * 2;
+    pass_.shared_bytes = static_cast<uint32_t>(properties.sharedMemPerBlockOptin);
     pass_.clusters = properties.major >= 9;
     pass_.gemm = make_gemm_device(device_);
     check(prepare_matvec(&pass_.matvec), "prepare_matvec");
@@ -121,6 +122,7 @@ class CudaDevice final : public Device {
     lay_out_state(shape, session, device, state);
     Layout host;
     host.take<CudaState>(1);
+    host.take<uint32_t>(session.pages());
     return {host.bytes(), device_granules(device.bytes())};
   }
 
@@ -159,7 +161,9 @@ class CudaDevice final : public Device {
     check(current.error(), "cudaSetDevice");
     const ModelShape& shape = static_cast<const CudaWeights&>(weights).model.shape;
     const DeviceBytes plan = plan_state(shape, session);
-    auto* state = new (host) CudaState;
+    Layout layout(host, plan.host);
+    auto* state = new (layout.take<CudaState>(1)) CudaState;
+    state->pages = layout.take<uint32_t>(session.pages());
     state->bytes = plan.device;
     state->memory = take_device_memory(plan.device, "a session's state");
     try {
@@ -240,16 +244,66 @@ class CudaDevice final : public Device {
   }
 
   inlay_status reset(DeviceState& base) override {
-    const CurrentDevice current(device_);
-    if (current.error() != cudaSuccess) return to_status(current.error());
-    return to_status(reset_state(static_cast<CudaState&>(base), stream_));
+    return on_device([&] { return reset_state(static_cast<CudaState&>(base), stream_); });
   }
 
   inlay_status copy(const DeviceState& from, DeviceState& to, uint64_t position) override {
+    return on_device([&] {
+      return copy_state(static_cast<const CudaState&>(from), static_cast<CudaState&>(to), position, stream_);
+    });
+  }
+
+  bool has_pools() const override { return true; }
+  DeviceBytes plan_pool(const ModelShape& shape, const SessionShape& session, uint32_t pages) const override {
+    Layout host;
+    host.take<CudaPool>(1);
+    return {host.bytes(), device_granules(pages * kv_layout(shape, session).page_bytes())};
+  }
+
+  DevicePool* create_pool(const DeviceWeights& weights, const SessionShape& session, uint32_t pages,
+                          std::byte* host) override {
     const CurrentDevice current(device_);
-    if (current.error() != cudaSuccess) return to_status(current.error());
-    return to_status(
-        copy_state(static_cast<const CudaState&>(from), static_cast<CudaState&>(to), position, stream_));
+    check(current.error(), "cudaSetDevice");
+    const ModelShape& shape = static_cast<const CudaWeights&>(weights).model.shape;
+    auto* pool = new (host) CudaPool;
+    pool->kv = kv_layout(shape, session);
+    pool->bytes = plan_pool(shape, session, pages).device;
+    pool->memory = take_device_memory(pool->bytes, "a pool's pages");
+    // What lies behind a page's last token is multiplied by nothing, and must be a number for that.
+    cudaError_t error = cudaMemsetAsync(pool->memory, 0, pool->bytes, stream_);
+    if (error == cudaSuccess) error = cudaStreamSynchronize(stream_);
+    if (error != cudaSuccess) (void)cudaFree(pool->memory);
+    check(error, "clearing a pool's pages");
+    return pool;
+  }
+  void release_pool(DevicePool* base) override {
+    if (base == nullptr) return;
+    const CurrentDevice current(device_);
+    auto* pool = static_cast<CudaPool*>(base);
+    (void)cudaStreamSynchronize(stream_);
+    (void)cudaFree(pool->memory);
+    pool->~CudaPool();
+  }
+  void attach(DeviceState& state, DevicePool& pool) override {
+    static_cast<CudaState&>(state).view.kv = static_cast<CudaPool&>(pool).memory;
+  }
+  inlay_status set_page(DeviceState& state, uint32_t index, uint32_t page) override {
+    return on_device([&] { return set_state_page(static_cast<CudaState&>(state), index, page, stream_); });
+  }
+  inlay_status copy_page(DevicePool& pool, uint32_t from, uint32_t to) override {
+    return on_device([&] { return copy_pool_page(static_cast<CudaPool&>(pool), from, to, stream_); });
+  }
+
+  inlay_status read_part(const DeviceState& state, const StatePart& part, std::byte* out) override {
+    return on_device(
+        [&] { return read_state_part(static_cast<const CudaState&>(state), part, out, stream_); });
+  }
+  inlay_status write_part(DeviceState& state, const StatePart& part, const std::byte* in) override {
+    return on_device([&] { return write_state_part(static_cast<CudaState&>(state), part, in, stream_); });
+  }
+  float* logits_of(DeviceScratch& scratch) override {
+    static_assert(kMaxRows >= kMaxWidth);
+    return static_cast<CudaScratch&>(scratch).host_logits;
   }
 
   uint32_t slice_count(const DeviceScratch& base, const Pass& pass) const override {
@@ -333,16 +387,6 @@ class CudaDevice final : public Device {
     return to_status(error != cudaSuccess ? error : waited);
   }
 
-  inlay_status read_part(const DeviceState& state, const StatePart& part, std::byte* out) override {
-    const CurrentDevice current(device_);
-    return to_status(read_state_part(static_cast<const CudaState&>(state), part, out, stream_));
-  }
-  inlay_status write_part(DeviceState& state, const StatePart& part, const std::byte* in) override {
-    const CurrentDevice current(device_);
-    return to_status(write_state_part(static_cast<CudaState&>(state), part, in, stream_));
-  }
-  float* logits_of(DeviceScratch& scratch) override { return static_cast<CudaScratch&>(scratch).host_logits; }
-
   inlay_status read_hidden(const DeviceState& base, uint32_t row, float* out) override {
     const auto& state = static_cast<const CudaState&>(base);
     const CurrentDevice current(device_);
@@ -355,6 +399,13 @@ class CudaDevice final : public Device {
   }
 
  private:
+  /// What `work` says, with this device as the current one.
+  template <typename Work>
+  inlay_status on_device(Work&& work) const {
+    const CurrentDevice current(device_);
+    return to_status(current.error() != cudaSuccess ? current.error() : work());
+  }
+
   /// The scratch that lives in this block, if one does.
   CudaScratch* find_scratch(const std::byte* host) const {
     CudaScratch* scratch = scratches_;

@@ -41,6 +41,11 @@ struct Place {
 __device__ float4 load4(const float* from) { return *reinterpret_cast<const float4*>(from); }
 __device__ void store4(float* to, const float4& x) { *reinterpret_cast<float4*>(to) = x; }
 
+/// What a lane needs of the layer's small weights: read before a wait, they arrive meanwhile.
+struct HeadWeights {
+  float dt_bias, a, norm;
+};
+
 /// All that does not come from this pass into shared memory, in one go.
 __device__ void load_past(const DeltaNetArguments& a, const Place& place, const StateView& view,
                           uint64_t position, Shared& shared) {
@@ -100,7 +105,7 @@ __device__ void convolve(const Shared& shared, const float* rows, uint32_t strid
 /// A warp makes q, k, v, decay and beta of one row ready in shared memory, and logs them. Only one block logs
 /// what several compute: keys the first block of the first value head that reads them.
 __device__ void prepare_row(const DeltaNetArguments& a, const Place& place, const SegmentParams& segment,
-                            uint32_t row, uint32_t lane, Shared& shared) {
+                            const HeadWeights& weights, uint32_t row, uint32_t lane, Shared& shared) {
   const uint64_t slot = uint64_t{a.layer} * kLogSlots + (segment.position + row) % kLogSlots;
   const bool logs_key = place.head < a.key_heads && place.slice == 0;
   const float* inputs = a.qkv + uint64_t{segment.row_begin} * a.qkv_stride;
@@ -118,7 +123,7 @@ __device__ void prepare_row(const DeltaNetArguments& a, const Place& place, cons
   store4(&shared.q[row][4 * lane], make_float4(q[0], q[1], q[2], q[3]));
   store4(&shared.k[row][4 * lane], make_float4(k[0], k[1], k[2], k[3]));
   shared.v[row][lane] = v[0];
-  const float2 gate = decay_and_beta(alpha, beta, a.dt_bias[place.head], a.a[place.head]);
+  const float2 gate = decay_and_beta(alpha, beta, weights.dt_bias, weights.a);
   if (lane == 0) shared.gate[row] = gate;
 
   const StateView& view = segment.state;
@@ -186,7 +191,7 @@ __device__ inline void store_remote(float* to, uint32_t block, float x) {
 /// The gate after DeltaNet: rms_norm(a head's outputs) * weight * silu(gate), as activations. The head's
 /// blocks are a cluster and tell each other their parts of the sum of squares; warp `row` has a row.
 __device__ void write_gated(const DeltaNetArguments& a, const Place& place, uint32_t row, uint32_t lane,
-                            bool has_row, float gate, Shared& shared) {
+                            bool has_row, float gate, float weight, Shared& shared) {
 #if __CUDA_ARCH__ >= 900
   const float o = has_row ? shared.out[row % kMaxWidth][lane] : 0.0f;
   const float part = warp_sum(__fmul_rn(o, o));
@@ -194,7 +199,6 @@ __device__ void write_gated(const DeltaNetArguments& a, const Place& place, uint
   if (has_row && lane < kDeltaSlices) store_remote(&shared.square[place.slice][row], lane, part);
   cluster_arrive();
   const uint32_t element = place.head * kState + place.slice * kColumns + lane;
-  const float weight = a.norm[place.slice * kColumns + lane];
   const float open = __fdiv_rn(gate, __fadd_rn(1.0f, expf(-gate)));
   cluster_wait();
   if (!has_row) return;
@@ -219,6 +223,8 @@ __global__ void __launch_bounds__(kThreads, 4) delta_net_kernel(DeltaNetArgument
   if constexpr (kGated) cluster_arrive();
 #endif
   const SegmentParams& segment = a.params->segment[blockIdx.z];
+  const HeadWeights weights{a.dt_bias[place.head], a.a[place.head],
+                            kGated ? a.norm[place.slice * kColumns + lane] : 0.0f};
   float s[16];
   replay(a, place, segment, column, part, shared, s);
   wait_for_earlier();
@@ -230,7 +236,7 @@ __global__ void __launch_bounds__(kThreads, 4) delta_net_kernel(DeltaNetArgument
       gate = a.gate[uint64_t{row_begin + warp} * a.gate_stride + place.head * kState +
                     place.slice * kColumns + lane];
     }
-    prepare_row(a, place, segment, warp, lane, shared);
+    prepare_row(a, place, segment, weights, warp, lane, shared);
   }
   __syncthreads();
   for (uint32_t row = 0; row < rows; ++row) {
@@ -247,7 +253,7 @@ __global__ void __launch_bounds__(kThreads, 4) delta_net_kernel(DeltaNetArgument
   if constexpr (kGated) {
     __syncthreads();
     a.activations += uint64_t{row_begin} * activation_stride(a.value_length());
-    write_gated(a, place, warp, lane, warp < rows, gate, shared);
+    write_gated(a, place, warp, lane, warp < rows, gate, weights.norm, shared);
   }
 }
 

@@ -14,7 +14,8 @@ struct PassDevice {
   MatvecDevice matvec;
   GemmDevice gemm;
   uint32_t attention_blocks = 0;
-  bool clusters = false;  // blocks can run together and see each other's shared memory
+  uint32_t shared_bytes = 0;  // that a block may have
+  bool clusters = false;      // blocks can run together and see each other's shared memory
 };
 
 /// What a narrow or draft pass's kernels are queued with; all that changes between passes of one shape is in

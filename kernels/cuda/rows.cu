@@ -44,8 +44,24 @@ struct ToFloat {
 
 constexpr uint32_t kHeld = 4;  // float4 of a row that a thread keeps while the sum is made
 
+/// A thread's part of a norm's weights, which are no kernel's output: read before a wait, they arrive
+/// meanwhile.
+struct NormWeights {
+  const float* weight;
+  float4 held[kHeld];
+
+  __device__ NormWeights(const float* from, uint32_t columns) : weight(from) {
+#pragma unroll
+    for (uint32_t h = 0; h < kHeld; ++h) {
+      const uint32_t i = (h * kThreads + threadIdx.x) * 4;
+      held[h] =
+          i < columns ? *reinterpret_cast<const float4*>(from + i) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+    }
+  }
+};
+
 template <typename... Writers>
-__device__ void norm_row(const float* x, const float* weight, float epsilon, uint32_t columns,
+__device__ void norm_row(const float* x, const NormWeights& weights, float epsilon, uint32_t columns,
                          const Writers&... writers) {
   float4 held[kHeld];
   float sum = 0.0f;
@@ -67,8 +83,7 @@ __device__ void norm_row(const float* x, const float* weight, float epsilon, uin
   }
   const float mean = __fdiv_rn(block_sum(sum), static_cast<float>(columns));
   const float factor = __frsqrt_rn(__fadd_rn(mean, epsilon));
-  const auto write = [&](uint32_t i, const float4& part) {
-    const float4 w = *reinterpret_cast<const float4*>(weight + i);
+  const auto write = [&](uint32_t i, const float4& part, const float4& w) {
     const float4 y =
         make_float4(__fmul_rn(__fmul_rn(part.x, factor), w.x), __fmul_rn(__fmul_rn(part.y, factor), w.y),
                     __fmul_rn(__fmul_rn(part.z, factor), w.z), __fmul_rn(__fmul_rn(part.w, factor), w.w));
@@ -77,10 +92,10 @@ __device__ void norm_row(const float* x, const float* weight, float epsilon, uin
 #pragma unroll
   for (uint32_t h = 0; h < kHeld; ++h) {
     const uint32_t i = (h * kThreads + threadIdx.x) * 4;
-    if (i < columns) write(i, held[h]);
+    if (i < columns) write(i, held[h], weights.held[h]);
   }
   for (uint32_t i = (kHeld * kThreads + threadIdx.x) * 4; i < columns; i += kThreads * 4) {
-    write(i, *reinterpret_cast<const float4*>(x + i));
+    write(i, *reinterpret_cast<const float4*>(x + i), *reinterpret_cast<const float4*>(weights.weight + i));
   }
 }
 
@@ -89,8 +104,9 @@ __global__ void __launch_bounds__(kThreads)
     rms_norm_kernel(const float* x, const float* weight, float epsilon, uint32_t columns, Out* out,
                     uint32_t out_stride) {
   let_next_start();
+  const NormWeights weights(weight, columns);
   wait_for_earlier();
-  norm_row(x + uint64_t{blockIdx.x} * columns, weight, epsilon, columns,
+  norm_row(x + uint64_t{blockIdx.x} * columns, weights, epsilon, columns,
            Writer{out + uint64_t{blockIdx.x} * out_stride});
 }
 
@@ -98,6 +114,7 @@ __global__ void __launch_bounds__(kThreads)
     final_norm_kernel(const PassParams* params, const float* x, const float* weight, float epsilon,
                       uint32_t columns, __half* activations) {
   let_next_start();
+  const NormWeights weights(weight, columns);
   wait_for_earlier();
   const uint64_t row = blockIdx.x;
   const SegmentParams& segment = params->segment[params->row_segment[row]];
@@ -105,7 +122,7 @@ __global__ void __launch_bounds__(kThreads)
   if (of_segment == 0) {
     for (uint32_t i = threadIdx.x; i < columns; i += kThreads) segment.hidden_out[i] = segment.hidden_in[i];
   }
-  norm_row(x + row * columns, weight, epsilon, columns,
+  norm_row(x + row * columns, weights, epsilon, columns,
            ToActivations{activations + row * activation_stride(columns)},
            ToFloat{segment.hidden_out + (of_segment + 1) * columns});
 }
@@ -114,8 +131,9 @@ __global__ void __launch_bounds__(kThreads)
     chain_norm_kernel(const float* x, const float* weight, float epsilon, uint32_t columns,
                       __half* activations, float* chained) {
   let_next_start();
+  const NormWeights weights(weight, columns);
   wait_for_earlier();
-  norm_row(x, weight, epsilon, columns, ToActivations{activations}, ToFloat{chained});
+  norm_row(x, weights, epsilon, columns, ToActivations{activations}, ToFloat{chained});
 }
 
 /// A warp a head.
@@ -167,23 +185,25 @@ __global__ void __launch_bounds__(kThreads)
                      const float* embedding_norm, const float* hidden_norm, float epsilon, uint32_t columns,
                      __half* activations) {
   let_next_start();
+  const NormWeights of_embedding(embedding_norm, columns), of_hidden(hidden_norm, columns);
   wait_for_earlier();
   const uint64_t row = blockIdx.x;
   const float* hidden = params->draft_step > 0 ? chained : params->segment[0].hidden_in + row * columns;
   __half* to = activations + row * activation_stride(2 * columns);
-  norm_row(embedding + row * columns, embedding_norm, epsilon, columns, ToActivations{to});
-  norm_row(hidden, hidden_norm, epsilon, columns, ToActivations{to + columns});
+  norm_row(embedding + row * columns, of_embedding, epsilon, columns, ToActivations{to});
+  norm_row(hidden, of_hidden, epsilon, columns, ToActivations{to + columns});
 }
 
 __global__ void __launch_bounds__(kThreads)
     mtp_input_wide_kernel(const float* embedding, const float* before, const float* hidden,
                           const float* embedding_norm, const float* hidden_norm, float epsilon,
                           uint32_t columns, __half* out) {
+  const NormWeights of_embedding(embedding_norm, columns), of_hidden(hidden_norm, columns);
   wait_for_earlier();
   const uint64_t row = blockIdx.x;
   const float* from = row == 0 ? before : hidden + (row - 1) * columns;
-  norm_row(embedding + row * columns, embedding_norm, epsilon, columns, ToHalf{out + row * 2 * columns});
-  norm_row(from, hidden_norm, epsilon, columns, ToHalf{out + (row * 2 + 1) * columns});
+  norm_row(embedding + row * columns, of_embedding, epsilon, columns, ToHalf{out + row * 2 * columns});
+  norm_row(from, of_hidden, epsilon, columns, ToHalf{out + (row * 2 + 1) * columns});
 }
 
 struct Guess {

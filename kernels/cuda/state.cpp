@@ -20,7 +20,8 @@ void lay_out_state(const ModelShape& shape, const SessionShape& session, Layout&
   state.shape = shape;
   state.session = session;
   state.kv = kv_layout(shape, session);
-  state.view.kv = layout.take<std::byte>(state.kv.page_bytes() * session.pages(), kAlignment);
+  const uint64_t own_pages = session.pooled ? 0 : session.pages();
+  state.view.kv = layout.take<std::byte>(state.kv.page_bytes() * own_pages, kAlignment);
   state.page_table = layout.take<uint32_t>(session.pages(), kAlignment);
   state.view.page_table = state.page_table;
   state.view.delta = layout.take<float>(state.delta_floats(), kAlignment);
@@ -33,11 +34,13 @@ void lay_out_state(const ModelShape& shape, const SessionShape& session, Layout&
 }
 
 cudaError_t clear_state(CudaState& state, cudaStream_t stream) {
-  cudaError_t error = cudaMemsetAsync(state.memory, 0, state.bytes, stream);
-  for (uint32_t page = 0; page < state.session.pages() && error == cudaSuccess; ++page) {
-    error = cudaMemcpyAsync(state.page_table + page, &page, sizeof(page), cudaMemcpyHostToDevice, stream);
+  const cudaError_t error = cudaMemsetAsync(state.memory, 0, state.bytes, stream);
+  if (error != cudaSuccess) return error;
+  for (uint32_t page = 0; page < state.session.pages(); ++page) {
+    state.pages[page] = state.session.pooled ? 0 : page;
   }
-  return error;
+  return cudaMemcpyAsync(state.page_table, state.pages, state.session.pages() * sizeof(uint32_t),
+                         cudaMemcpyHostToDevice, stream);
 }
 
 cudaError_t reset_state(CudaState& state, cudaStream_t stream) {
@@ -48,7 +51,7 @@ cudaError_t reset_state(CudaState& state, cudaStream_t stream) {
 }
 
 cudaError_t copy_state(const CudaState& from, CudaState& to, uint64_t position, cudaStream_t stream) {
-  const uint64_t pages = (position + kPageTokens - 1) / kPageTokens;
+  const uint64_t pages = from.session.pooled ? 0 : (position + kPageTokens - 1) / kPageTokens;
   const ModelShape& shape = from.shape;
   const struct {
     void* to;
@@ -70,6 +73,17 @@ cudaError_t copy_state(const CudaState& from, CudaState& to, uint64_t position, 
   }
   to.hidden_turn = from.hidden_turn;
   return cudaSuccess;
+}
+
+cudaError_t set_state_page(CudaState& state, uint32_t index, uint32_t page, cudaStream_t stream) {
+  state.pages[index] = page;
+  return cudaMemcpyAsync(state.page_table + index, state.pages + index, sizeof(uint32_t),
+                         cudaMemcpyHostToDevice, stream);
+}
+
+cudaError_t copy_pool_page(const CudaPool& pool, uint32_t from, uint32_t to, cudaStream_t stream) {
+  const uint64_t bytes = pool.kv.page_bytes();
+  return copy(pool.memory + to * bytes, pool.memory + from * bytes, bytes, stream);
 }
 
 }  // namespace inlay::cuda

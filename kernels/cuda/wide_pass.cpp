@@ -95,7 +95,7 @@ void queue_attention(const WideContext& c, const AttentionWeights& w, uint32_t a
            store(c.scratch.mixer_in, c.scratch.mixer_stride()));
   const AttentionArguments a = attention_arguments(c, w, attention_layer);
   launch_attention_append(c.queue, a, c.rows);
-  launch_attention_wide(c.queue, a, c.scratch.half_in, c.rows);
+  launch_attention_wide(c.queue, a, c.scratch.half_in, c.rows, c.device.shared_bytes);
 }
 
 void queue_mixer(const WideContext& c, uint32_t layer) {
