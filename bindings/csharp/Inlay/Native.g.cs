@@ -45,6 +45,8 @@ namespace Inlay
         public const int INLAY_DRAFT_LOOKUP = 2;
         public const int INLAY_DRAFT_LOOKUP_MTP = 3;
         public const int INLAY_DRAFT_HOST = 4;
+        public const int INLAY_GRAMMAR_JSON_SCHEMA = 1;
+        public const int INLAY_GRAMMAR_GBNF = 2;
         public const int INLAY_STOP_NONE = 0;
         public const int INLAY_STOP_END_OF_TEXT = 1;
         public const int INLAY_STOP_MAX_TOKENS = 2;
@@ -353,6 +355,7 @@ namespace Inlay
         public uint @ignore_end;
         public uint @show_special;
         public inlay_mask* @mask;
+        public IntPtr @grammar;
     }
 
     [StructLayout(LayoutKind.Sequential)]
@@ -416,6 +419,7 @@ namespace Inlay
         public UIntPtr @stop_string_count;
         public ulong @max_tokens;
         public uint @repetition_limit;
+        public IntPtr @grammar;
     }
 
     [StructLayout(LayoutKind.Sequential)]
@@ -584,6 +588,10 @@ namespace Inlay
         [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
         public static extern int inlay_sampler_sample(InlayHandle @sampler, float* @logits, int* @history, UIntPtr @history_count, ulong @position, int* @out_token);
         [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_grammar_create(InlayHandle @model, int @kind, byte* @text, UIntPtr @text_bytes, IntPtr* @out_grammar);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern void inlay_grammar_destroy(IntPtr @grammar);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
         public static extern int inlay_generator_create(InlayHandle @session, inlay_generator_params* @params, IntPtr* @out_generator);
         [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
         public static extern void inlay_generator_destroy(IntPtr @generator);
@@ -662,12 +670,12 @@ namespace Inlay
             Library.CheckSize("inlay_sampler_params", sizeof(inlay_sampler_params), 64);
             Library.CheckSize("inlay_drafter", sizeof(inlay_drafter), 40);
             Library.CheckSize("inlay_mask", sizeof(inlay_mask), 24);
-            Library.CheckSize("inlay_generator_params", sizeof(inlay_generator_params), 64);
+            Library.CheckSize("inlay_generator_params", sizeof(inlay_generator_params), 72);
             Library.CheckSize("inlay_output", sizeof(inlay_output), 48);
             Library.CheckSize("inlay_generator_stats", sizeof(inlay_generator_stats), 80);
             Library.CheckSize("inlay_chat_format", sizeof(inlay_chat_format), 40);
             Library.CheckSize("inlay_chat_params", sizeof(inlay_chat_params), 48);
-            Library.CheckSize("inlay_chat_answer_params", sizeof(inlay_chat_answer_params), 56);
+            Library.CheckSize("inlay_chat_answer_params", sizeof(inlay_chat_answer_params), 64);
             Library.CheckSize("inlay_chat_event", sizeof(inlay_chat_event), 104);
         }
 
@@ -958,6 +966,7 @@ namespace Inlay
                 text.Append("inlay_generator_params.ignore_end ").Append((byte*)&it.@ignore_end - at).Append(" ").Append((byte*)(&it.@ignore_end + 1) - (byte*)&it.@ignore_end).Append("\n");
                 text.Append("inlay_generator_params.show_special ").Append((byte*)&it.@show_special - at).Append(" ").Append((byte*)(&it.@show_special + 1) - (byte*)&it.@show_special).Append("\n");
                 text.Append("inlay_generator_params.mask ").Append((byte*)&it.@mask - at).Append(" ").Append((byte*)(&it.@mask + 1) - (byte*)&it.@mask).Append("\n");
+                text.Append("inlay_generator_params.grammar ").Append((byte*)&it.@grammar - at).Append(" ").Append((byte*)(&it.@grammar + 1) - (byte*)&it.@grammar).Append("\n");
             }
             {
                 inlay_output it;
@@ -1021,6 +1030,7 @@ namespace Inlay
                 text.Append("inlay_chat_answer_params.stop_string_count ").Append((byte*)&it.@stop_string_count - at).Append(" ").Append((byte*)(&it.@stop_string_count + 1) - (byte*)&it.@stop_string_count).Append("\n");
                 text.Append("inlay_chat_answer_params.max_tokens ").Append((byte*)&it.@max_tokens - at).Append(" ").Append((byte*)(&it.@max_tokens + 1) - (byte*)&it.@max_tokens).Append("\n");
                 text.Append("inlay_chat_answer_params.repetition_limit ").Append((byte*)&it.@repetition_limit - at).Append(" ").Append((byte*)(&it.@repetition_limit + 1) - (byte*)&it.@repetition_limit).Append("\n");
+                text.Append("inlay_chat_answer_params.grammar ").Append((byte*)&it.@grammar - at).Append(" ").Append((byte*)(&it.@grammar + 1) - (byte*)&it.@grammar).Append("\n");
             }
             {
                 inlay_chat_event it;
@@ -1083,6 +1093,8 @@ namespace Inlay
             text.Append("INLAY_DRAFT_LOOKUP ").Append(C.INLAY_DRAFT_LOOKUP).Append("\n");
             text.Append("INLAY_DRAFT_LOOKUP_MTP ").Append(C.INLAY_DRAFT_LOOKUP_MTP).Append("\n");
             text.Append("INLAY_DRAFT_HOST ").Append(C.INLAY_DRAFT_HOST).Append("\n");
+            text.Append("INLAY_GRAMMAR_JSON_SCHEMA ").Append(C.INLAY_GRAMMAR_JSON_SCHEMA).Append("\n");
+            text.Append("INLAY_GRAMMAR_GBNF ").Append(C.INLAY_GRAMMAR_GBNF).Append("\n");
             text.Append("INLAY_STOP_NONE ").Append(C.INLAY_STOP_NONE).Append("\n");
             text.Append("INLAY_STOP_END_OF_TEXT ").Append(C.INLAY_STOP_END_OF_TEXT).Append("\n");
             text.Append("INLAY_STOP_MAX_TOKENS ").Append(C.INLAY_STOP_MAX_TOKENS).Append("\n");

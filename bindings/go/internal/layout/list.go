@@ -65,6 +65,8 @@ var items = []item{
 	{"INLAY_DRAFT_LOOKUP_MTP", int(C.INLAY_DRAFT_LOOKUP_MTP)},
 	{"INLAY_DRAFT_HOST", int(C.INLAY_DRAFT_HOST)},
 	{"inlay_mask", C.inlay_mask{}},
+	{"INLAY_GRAMMAR_JSON_SCHEMA", int(C.INLAY_GRAMMAR_JSON_SCHEMA)},
+	{"INLAY_GRAMMAR_GBNF", int(C.INLAY_GRAMMAR_GBNF)},
 	{"inlay_generator_params", C.inlay_generator_params{}},
 	{"INLAY_STOP_NONE", int(C.INLAY_STOP_NONE)},
 	{"INLAY_STOP_END_OF_TEXT", int(C.INLAY_STOP_END_OF_TEXT)},

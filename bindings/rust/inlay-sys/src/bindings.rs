@@ -764,6 +764,26 @@ pub struct inlay_mask {
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
+pub struct inlay_grammar {
+    _unused: [u8; 0],
+}
+pub const INLAY_GRAMMAR_JSON_SCHEMA: inlay_grammar_kind = 1;
+pub const INLAY_GRAMMAR_GBNF: inlay_grammar_kind = 2;
+pub type inlay_grammar_kind = ::std::os::raw::c_uint;
+extern "C" {
+    pub fn inlay_grammar_create(
+        model: *mut inlay_model,
+        kind: inlay_grammar_kind,
+        text: *const ::std::os::raw::c_char,
+        text_bytes: usize,
+        out_grammar: *mut *mut inlay_grammar,
+    ) -> inlay_status;
+}
+extern "C" {
+    pub fn inlay_grammar_destroy(grammar: *mut inlay_grammar);
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
 pub struct inlay_generator {
     _unused: [u8; 0],
 }
@@ -779,6 +799,7 @@ pub struct inlay_generator_params {
     pub ignore_end: u32,
     pub show_special: u32,
     pub mask: *const inlay_mask,
+    pub grammar: *mut inlay_grammar,
 }
 pub const INLAY_STOP_NONE: inlay_stop = 0;
 pub const INLAY_STOP_END_OF_TEXT: inlay_stop = 1;
@@ -995,6 +1016,7 @@ pub struct inlay_chat_answer_params {
     pub stop_string_count: usize,
     pub max_tokens: u64,
     pub repetition_limit: u32,
+    pub grammar: *mut inlay_grammar,
 }
 extern "C" {
     pub fn inlay_chat_answer(chat: *mut inlay_chat, params: *const inlay_chat_answer_params) -> inlay_status;

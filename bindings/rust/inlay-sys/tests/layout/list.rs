@@ -59,7 +59,9 @@ fn describe(text: &mut String) {
     constant!(text, INLAY_DRAFT_LOOKUP_MTP);
     constant!(text, INLAY_DRAFT_HOST);
     structure!(text, inlay_mask, struct_size, user_data, allow);
-    structure!(text, inlay_generator_params, struct_size, sampler, draft, draft_length, draft_min_probability, drafter, max_tokens, ignore_end, show_special, mask);
+    constant!(text, INLAY_GRAMMAR_JSON_SCHEMA);
+    constant!(text, INLAY_GRAMMAR_GBNF);
+    structure!(text, inlay_generator_params, struct_size, sampler, draft, draft_length, draft_min_probability, drafter, max_tokens, ignore_end, show_special, mask, grammar);
     constant!(text, INLAY_STOP_NONE);
     constant!(text, INLAY_STOP_END_OF_TEXT);
     constant!(text, INLAY_STOP_MAX_TOKENS);
@@ -76,7 +78,7 @@ fn describe(text: &mut String) {
     constant!(text, INLAY_THINKING_DEFAULT);
     constant!(text, INLAY_THINKING_ON);
     constant!(text, INLAY_THINKING_OFF);
-    structure!(text, inlay_chat_answer_params, struct_size, thinking, think_budget, think_closing, stop_strings, stop_string_count, max_tokens, repetition_limit);
+    structure!(text, inlay_chat_answer_params, struct_size, thinking, think_budget, think_closing, stop_strings, stop_string_count, max_tokens, repetition_limit, grammar);
     constant!(text, INLAY_CHAT_NONE);
     constant!(text, INLAY_CHAT_REASONING);
     constant!(text, INLAY_CHAT_ANSWER);
