@@ -161,7 +161,8 @@ class Uploader {
     for (uint32_t begin = 0; begin < from.rows; begin += rows) {
       const uint32_t count = std::min(rows, from.rows - begin);
       Staging& s = stage(from.data + begin * row, count * row);
-      check(repack(from.type, s.device, begin, count, from.rows, from.columns, const_cast<std::byte*>(to.data), stream_),
+      check(repack(from.type, s.device, begin, count, from.rows, from.columns,
+                   const_cast<std::byte*>(to.data), stream_),
             "repack");
       finish_stage(s, count * row);
     }
