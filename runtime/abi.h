@@ -48,6 +48,15 @@ inlay_status write_struct(const T& result, T* out) {
   return INLAY_OK;
 }
 
+/// What a host passes as an enumeration may be any number: read as an int, that is no undefined behaviour.
+template <typename Enum>
+int number_of(const Enum& given) {
+  static_assert(sizeof(Enum) == sizeof(int));
+  int number;
+  std::memcpy(&number, &given, sizeof number);
+  return number;
+}
+
 /// Zeroes what a call is to fill in, so that a failure leaves nothing stale.
 template <typename T>
 void clear_struct(T* out) {

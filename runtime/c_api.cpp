@@ -9,10 +9,7 @@ using namespace inlay;
 using namespace inlay::abi;
 
 const char* inlay_status_name(inlay_status status) {
-  // A host may pass any number: as an int that is no undefined behaviour.
-  int number;
-  std::memcpy(&number, &status, sizeof number);
-  switch (number) {
+  switch (number_of(status)) {
     case INLAY_OK: return "INLAY_OK";
     case INLAY_PENDING: return "INLAY_PENDING";
     case INLAY_END: return "INLAY_END";

@@ -125,7 +125,7 @@ inlay_status inlay_sampler_preset(inlay_sampling preset, inlay_sampler_params* p
   return guard(
       [&] {
         inlay_sampler_params known = read_struct(params, "inlay_sampler_params");
-        switch (static_cast<int>(preset)) {
+        switch (number_of(preset)) {
           case INLAY_SAMPLING_PRECISE:
             known.temperature = 0.6f;
             known.top_p = 0.95f;

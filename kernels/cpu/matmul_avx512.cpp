@@ -284,7 +284,8 @@ void prepare_chunk(const float* x, uint32_t columns, NarrowChunk& chunk) {
   }
   for (int i = 0; i < kVectors; ++i) chunk.sums16[i] = static_cast<float>(sums[i]) * chunk.scale;
   for (int i = 0; i < 8; ++i) {
-    const float sum = static_cast<float>(sums[2 * i] + sums[2 * i + 1]) * chunk.scale;
+    // In floats, which hold both exactly: the codes of what is no number would overflow an integer.
+    const float sum = (static_cast<float>(sums[2 * i]) + static_cast<float>(sums[2 * i + 1])) * chunk.scale;
     chunk.sums32[i] = chunk.sums32[8 + i] = sum;
   }
 }

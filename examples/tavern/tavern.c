@@ -3,8 +3,8 @@
  * frame gives Inlay 4 ms and not more; the words appear as they come. Without a terminal it draws nothing and
  * prints what was said and how long the frames took.
  *
- *   cc main.c $(pkg-config --cflags --libs inlay) -o game_loop
- *   ./game_loop ../model/tavern.gguf [FRAMES] [fast]
+ *   cc tavern.c $(pkg-config --cflags --libs inlay) -o tavern
+ *   ./tavern ../model/tavern.gguf [FRAMES] [fast]
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -36,7 +36,7 @@ typedef struct {
 
 static void need(inlay_status status, const char* what) {
   if (status >= INLAY_OK) return;
-  fprintf(stderr, "game_loop: %s: %s\n", what, inlay_status_name(status));
+  fprintf(stderr, "tavern: %s: %s\n", what, inlay_status_name(status));
   exit(1);
 }
 
@@ -136,7 +136,7 @@ int main(int argc, char** argv) {
   int speaker = 0, i;
 
   if (argc < 2) {
-    fprintf(stderr, "usage: game_loop MODEL [FRAMES] [fast]\n");
+    fprintf(stderr, "usage: tavern MODEL [FRAMES] [fast]\n");
     return 2;
   }
   /* While the game loads: the model, a pool of pages for all guests, and the scene that they share. */
