@@ -24,7 +24,8 @@ namespace {
 
 constexpr uint32_t kGoodBatch = 4;    // pairs
 constexpr uint32_t kZeroBytes = 640;  // a row of zeros; what follows is aligned as copies like it
-constexpr uint32_t kMaxSlots = 20;    // as many warps have 96 registers each
+constexpr uint64_t kMostBrought = uint64_t{24} << 20;  // half of a large second-level cache
+constexpr uint32_t kMaxSlots = 20;                     // as many warps have 96 registers each
 
 __device__ __forceinline__ float silu(float x) { return __fdiv_rn(x, 1.0f + expf(-x)); }
 
@@ -113,6 +114,17 @@ __device__ __forceinline__ void multiply_column(const Work& work, const Place& a
   }
 }
 
+/// A warp's share of what a later launch reads, to the second-level cache.
+__device__ __forceinline__ void bring_next(const Work& work, const Place& at) {
+#if __CUDA_ARCH__ >= 900
+  if (work.next_bytes == 0 || at.lane != 0) return;
+  const char* from = work.next + uint64_t{blockIdx.x * at.warps + at.warp} * work.next_bytes;
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(__cvta_generic_to_global(from)),
+               "r"(work.next_bytes)
+               : "memory");
+#endif
+}
+
 /// This block's part of its matrix.
 template <TensorType type>
 __device__ __forceinline__ void multiply(const Work& work, const MatrixWork& matrix, const Place& at,
@@ -143,6 +155,7 @@ __device__ __forceinline__ void multiply(const Work& work, const MatrixWork& mat
                            shared.sums + slot * work.partial_bytes, s == slot);
       }
     }
+    if (begin + work.batch >= part.pairs) bring_next(work, at);
     __syncthreads();
     const uint32_t results = work.partial_bytes / 8;  // of a pair
     for (uint32_t i = threadIdx.x; i < pairs * results; i += blockDim.x) {
@@ -378,6 +391,12 @@ cudaError_t matvec(const MatvecDevice& device, const MatvecLaunch& launch, cudaS
   config.dynamicSmemBytes = divide_memory(work, device.shared_bytes, &warps);
   if (config.dynamicSmemBytes == 0) return cudaErrorInvalidConfiguration;
   config.blockDim = dim3(warps * 32);
+  if (launch.next.data != nullptr) {
+    const uint64_t bytes = packed_bytes(launch.next.type, launch.next.rows, launch.next.columns);
+    work.next = static_cast<const char*>(launch.next.data);
+    work.next_bytes =
+        static_cast<uint32_t>(std::min(bytes, kMostBrought) / (config.gridDim.x * warps) / 128 * 128);
+  }
   config.stream = stream;
   cudaLaunchAttribute attribute = programmatic_attribute();
   config.attrs = &attribute;

@@ -41,7 +41,9 @@ struct MatvecLaunch {
   float* outputs[kMatvecMaxMatrices] = {};           // kStore, kAdd: [rows] rows of matrices[m].rows floats
   uint32_t output_strides[kMatvecMaxMatrices] = {};  // floats from one of these rows to the next
   __half* activation_output =
-      nullptr;  // kSwiGlu: [rows][activation_stride(matrices[0].rows)], as activations
+      nullptr;        // kSwiGlu: [rows][activation_stride(matrices[0].rows)], as activations
+  PackedMatrix next;  // of a later launch, or none: brought near (to the second-level cache) by those who
+                      // have nothing left to fetch, for the time in which the kernels between read little
   bool programmatic =
       false;  // launch as the programmatic dependent of the kernel before it in the stream:
               // weights are fetched at once, nothing else is read or written before that one ends

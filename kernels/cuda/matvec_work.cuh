@@ -30,6 +30,8 @@ struct Work {
   MatrixWork matrices[kMatvecMaxMatrices];
   const __half* activations;
   __half* activation_output;
+  const char* next;
+  uint32_t next_bytes;  // for each warp
   uint32_t count;
   uint32_t tile_columns;   // tiles in a tile row
   uint32_t slots;          // sums of a pair of tile rows: column s is added to slot s % slots

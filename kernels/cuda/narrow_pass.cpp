@@ -15,10 +15,12 @@ struct Product {
   uint32_t stride;
 };
 
-/// Products of the same rows of activations, eight rows at a time.
+/// Products of the same rows of activations, eight rows at a time. `next` is what a later product will read,
+/// after kernels that read little.
 void multiply(const NarrowContext& c, std::initializer_list<Product> products, const __half* activations,
-              uint32_t rows, Epilogue epilogue) {
+              uint32_t rows, Epilogue epilogue, const WeightMatrix* next = nullptr) {
   MatvecLaunch launch;
+  if (next != nullptr) launch.next = packed(*next);
   launch.epilogue = epilogue;
   launch.programmatic = c.queue.programmatic;
   for (uint32_t first = 0; first < rows; first += kMatvecMaxRows) {
@@ -67,7 +69,7 @@ void queue_delta_net(const NarrowContext& c, const DeltaNetWeights& w, uint32_t 
   float* alpha = beta + s.value_heads;
   multiply(c,
            {{w.qkv, qkv, stride}, {w.gate, gate, stride}, {w.beta, beta, stride}, {w.alpha, alpha, stride}},
-           c.scratch.activations, c.rows, Epilogue::kStore);
+           c.scratch.activations, c.rows, Epilogue::kStore, &w.out);
   DeltaNetArguments delta;
   delta.params = c.scratch.params;
   delta.qkv = qkv, delta.beta = beta, delta.alpha = alpha;
@@ -124,7 +126,7 @@ void queue_attention(const NarrowContext& c, const AttentionWeights& w, uint32_t
   float* key = query + 2 * s.query_length();
   float* value = key + s.kv_length();
   multiply(c, {{w.query_gate, query, stride}, {w.key, key, stride}, {w.value, value, stride}},
-           c.scratch.activations, c.rows, Epilogue::kStore);
+           c.scratch.activations, c.rows, Epilogue::kStore, &w.out);
   const AttentionArguments a = attention_arguments(c, w, attention_layer);
   launch_attention_append(c.queue, a, c.rows);
   launch_attention(c.queue, a, c.rows, c.segment_rows, c.device.attention_blocks);
