@@ -123,7 +123,10 @@ void PackageFile::read_tensors() {
     if (tensor.dimension_count < 1 || tensor.dimension_count > 4) corrupt("it has not 1 to 4 dimensions");
     uint64_t elements = 1;
     for (uint32_t i = 0; i < tensor.dimension_count; ++i) {
-      const uint64_t dimension = entry->dimensions()->Get(i);
+      // The verifier does not see to the alignment of a vector's elements.
+      uint64_t dimension;
+      std::memcpy(&dimension, entry->dimensions()->Data() + i * sizeof dimension, sizeof dimension);
+      dimension = flatbuffers::EndianScalar(dimension);
       if (dimension == 0 || dimension > kMostElements / elements) corrupt("its dimensions are out of range");
       elements *= dimension;
       tensor.dimensions[i] = dimension;
