@@ -4,14 +4,16 @@
 #   sh tests/run.sh              the default preset's suite; the list of `ci` where CI=true
 #   sh tests/run.sh PRESET       the suite of one preset: default, debug, asan, tsan, aarch64, cuda
 #   sh tests/run.sh all          the suites of default, debug, asan, tsan and aarch64
-#   sh tests/run.sh ci           what CI runs: format, default, asan, tsan
-#   sh tests/run.sh full         that and tidy, old-cpu (the suite on an emulated processor without AVX), aarch64, fuzz,
-#                                compile-cuda
+#   sh tests/run.sh ci           what CI runs: format, default, asan, fuzz (GGUF and tokenizer), tsan, bindings,
+#                                aarch64, compile-cuda
+#   sh tests/run.sh full         that with all fuzz targets, and tidy, old-cpu (the suite on an emulated processor
+#                                without AVX)
 #   sh tests/run.sh bindings     Rust, Go and C# against the library, and the examples in all of them
 #   sh tests/run.sh PHASE...     any of the names above, in turn
 #
 # Golden data is looked for in $INLAY_TEST_DATA, else in ../shared; tests that miss it report "skipped".
-# INLAY_FUZZ_SECONDS (60) is a fuzz target's time, INLAY_TIDY_SECONDS (480) that of clang-tidy.
+# INLAY_FUZZ_SECONDS (60) is a fuzz target's time, INLAY_FUZZ_TARGETS (all) names the targets, INLAY_TIDY_SECONDS (480) is
+# clang-tidy's time.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -93,9 +95,9 @@ phase_bindings() {
 phase_fuzz() {
   need_clang
   build asan || return 1
-  targets=$(cd build/asan/tests/fuzz && ls -d ./*_fuzz 2>/dev/null)
+  targets=${INLAY_FUZZ_TARGETS:-$(cd build/asan/tests/fuzz && ls -d ./*_fuzz 2>/dev/null | sed 's|^\./||; s|_fuzz$||')}
   [ -n "$targets" ] || { echo "no fuzz targets"; return $skipped; }
-  echo "$targets" | sed 's|^\./||; s|_fuzz$||' | xargs -P 2 -n 1 sh tests/fuzz/run_one.sh build/asan
+  echo "$targets" | xargs -P 2 -n 1 sh tests/fuzz/run_one.sh build/asan
 }
 
 phase_format() {
@@ -137,8 +139,11 @@ case ${1:-} in
   '') [ "${CI:-}" = true ] && set -- ci || set -- default ;;
 esac
 case $1 in
-  ci) set -- format default asan tsan ;;
-  full) set -- format default tidy old-cpu asan tsan aarch64 fuzz compile-cuda ;;
+  ci)
+    INLAY_FUZZ_TARGETS=${INLAY_FUZZ_TARGETS:-gguf tokenizer}
+    set -- format default asan fuzz tsan bindings aarch64 compile-cuda
+    ;;
+  full) set -- format default tidy old-cpu asan fuzz tsan bindings aarch64 compile-cuda ;;
   all) set -- default debug asan tsan aarch64 ;;
 esac
 
