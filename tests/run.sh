@@ -5,8 +5,8 @@
 #   sh tests/run.sh PRESET       the suite of one preset: default, debug, asan, tsan, aarch64, cuda
 #   sh tests/run.sh all          the suites of default, debug, asan, tsan and aarch64
 #   sh tests/run.sh ci           what CI runs: format, default, asan, fuzz (GGUF and tokenizer), tsan, bindings,
-#                                aarch64, compile-cuda
-#   sh tests/run.sh full         that with all fuzz targets, and tidy, old-cpu (the suite on an emulated processor
+#                                compile-cuda
+#   sh tests/run.sh full         that with all fuzz targets, and tidy, aarch64, old-cpu (the suite on an emulated processor
 #                                without AVX)
 #   sh tests/run.sh bindings     Rust, Go and C# against the library, and the examples in all of them
 #   sh tests/run.sh PHASE...     any of the names above, in turn
@@ -141,7 +141,7 @@ esac
 case $1 in
   ci)
     INLAY_FUZZ_TARGETS=${INLAY_FUZZ_TARGETS:-gguf tokenizer}
-    set -- format default asan fuzz tsan bindings aarch64 compile-cuda
+    set -- format default asan fuzz tsan bindings compile-cuda
     ;;
   full) set -- format default tidy old-cpu asan fuzz tsan bindings aarch64 compile-cuda ;;
   all) set -- default debug asan tsan aarch64 ;;
