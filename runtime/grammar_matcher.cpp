@@ -213,13 +213,11 @@ void GrammarMatcher::mask(Place place, uint32_t most_left, uint32_t* out) {
   for (KeptMask& kept : kept_) {
     if (kept.place == place && place != kDead && kept.most_distance <= most_left) {
       kept.used = clock_;
-      ++masks_kept_;
       std::copy_n(parts_.masks + static_cast<size_t>(&kept - kept_.data()) * words(), words(), out);
       return;
     }
     if (kept.used < oldest->used) oldest = &kept;
   }
-  ++masks_found_;
   // Without a limit first: what the end's nearness cuts is not worth keeping.
   const uint32_t most = walk(place, Grammar::kFar, out);
   if (!full_) {

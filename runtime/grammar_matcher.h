@@ -50,9 +50,6 @@ class GrammarMatcher {
   /// To be called before push and mask, with all places that are still in use: they may be renumbered.
   void make_room(std::span<Place* const> live);
 
-  uint64_t masks_found() const { return masks_found_; }
-  uint64_t masks_kept() const { return masks_kept_; }
-
  private:
   struct Node {  // of a stack: where its top stands, and what is below
     uint32_t state;
@@ -122,8 +119,6 @@ class GrammarMatcher {
   std::array<Place, VocabularyTrie::kLongest + 2> path_{};
   std::array<KeptMask, kMasks> kept_{};
   uint64_t clock_ = 0;
-  uint64_t masks_found_ = 0;
-  uint64_t masks_kept_ = 0;
 };
 
 }  // namespace inlay

@@ -99,7 +99,6 @@ class Guide {
   bool must_close() const;
   void begin_grammar(bool after_thought);
   void push_grammar(std::string_view bytes, bool is_call_tag);
-  inlay_status ask_host(std::span<const int32_t> timeline, uint32_t* mask, bool* masked);
   void mask_grammar(uint64_t left, uint32_t* mask);
   void push_text(std::string_view bytes);
 

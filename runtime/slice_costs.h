@@ -29,7 +29,6 @@ class SliceCosts {
   /// An estimate that a slow slice has spoilt must not stop the work for good.
   void relax(uint32_t kind) { kinds_[kind].longest -= kinds_[kind].longest / 4; }
 
-  bool known(uint32_t kind) const { return kinds_[kind].samples > 0; }
   uint64_t longest(uint32_t kind) const { return kinds_[kind].longest; }
   double mean(uint32_t kind) const { return kinds_[kind].mean; }
   double variance(uint32_t kind) const { return kinds_[kind].variance; }

@@ -937,8 +937,9 @@ INLAY_API inlay_status inlay_sampler_preset(inlay_sampling preset, inlay_sampler
 typedef struct inlay_chat_params {
   uint32_t struct_size;
   const inlay_chat_format *format;         /* null: what the model's file has; copied */
-  const inlay_generator_params *generator; /* null: INLAY_SAMPLING_PRECISE and no drafts; copied. Its
-                                              max_tokens is the default of inlay_chat_answer_params */
+  const inlay_generator_params *generator; /* null: no drafts; copied. A null sampler is
+                                              INLAY_SAMPLING_PRECISE here. Its max_tokens is the default of
+                                              inlay_chat_answer_params */
   const char *tools;                       /* JSON: an array of tool definitions; null: none */
   size_t tools_bytes;
   uint32_t keep_reasoning; /* not 0: reasoning of earlier turns stays in the timeline (preserve_thinking),
@@ -981,8 +982,8 @@ typedef struct inlay_chat_answer_params {
   uint32_t repetition_limit; /* tokens that a loop may last before it ends the answer with
                                 INLAY_STOP_REPETITION; 0: 512; UINT32_MAX: any number */
   inlay_grammar *grammar;    /* what the answer is of, once it has been thought; null: the generator's, or
-                                anything.    Where the conversation has tools, a tool call may come instead. The
-                                first one    takes about 6 MB of memory */
+                                anything. Where the conversation has tools, a tool call may come instead. The
+                                first one takes about 6 MB of memory */
 } inlay_chat_answer_params;
 #define INLAY_CHAT_ANSWER_PARAMS_INIT \
   { sizeof(inlay_chat_answer_params), 0, 0, NULL, NULL, 0, 0, 0, NULL }
