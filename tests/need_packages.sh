@@ -1,11 +1,15 @@
 #!/bin/sh
 # Installs those of the named Debian packages that are missing. Where it can't, it says which are needed and
 # goes on: they may be there under another name.
-# Usage: need_packages.sh [PACKAGE...]      none: those of the default preset
+# Usage: need_packages.sh [PACKAGE...]      none: those of the default preset; `library`: those of that preset
 set -u
-[ $# -gt 0 ] || set -- cmake ninja-build gcc g++ pkg-config libutf8proc-dev flatbuffers-compiler libflatbuffers-dev \
-  rapidjson-dev libxxhash-dev doctest-dev libbenchmark-dev abigail-tools \
-  python3-numpy python3-jinja2 python3-jsonschema
+library="cmake ninja-build gcc g++ pkg-config libutf8proc-dev flatbuffers-compiler libflatbuffers-dev rapidjson-dev
+  libxxhash-dev"
+# shellcheck disable=SC2086  # the packages are words
+case ${1:-} in
+  '') set -- $library doctest-dev libbenchmark-dev abigail-tools python3-numpy python3-jinja2 python3-jsonschema ;;
+  library) set -- $library ;;
+esac
 missing=
 for package; do
   dpkg-query -W -f '${Status}\n' "$package" 2>/dev/null | grep -q 'install ok installed' ||
