@@ -1,7 +1,7 @@
 use crate::generator::Hosts;
-use crate::native::{c_string, check, check_silent, params};
-use crate::session::{check_created, microseconds, slice};
-use crate::{GeneratorOptions, Result, Runtime, SamplerOptions, Session, Stop};
+use crate::native::{c_string, check, check_silent, microseconds, params, slice};
+use crate::session::check_created;
+use crate::{ChatFormat, GeneratorOptions, Grammar, Result, SamplerOptions, Session, Stop};
 use std::ffi::CString;
 use std::time::Duration;
 
@@ -35,40 +35,13 @@ impl SamplerOptions {
     }
 }
 
-impl Runtime {
-    /// Renders a chat, a JSON object with "messages" and perhaps "tools" and the template's own words, to the text that
-    /// `chat_template` (a model's is in its [`ModelInfo`](crate::ModelInfo)) gives.
-    pub fn render_chat(&self, chat_template: &str, json: &str) -> Result<String> {
-        let mut format = params!(inlay_chat_format);
-        let runtime = &self.shared;
-        // SAFETY: the texts have their lengths; the handle lives.
-        runtime.check(unsafe {
-            let (text, bytes) = (chat_template.as_ptr().cast(), chat_template.len());
-            inlay_sys::inlay_chat_format_of(runtime.handle, text, bytes, &mut format)
-        })?;
-        let mut rendered = vec![0u8; 2 * json.len() + 4096];
-        loop {
-            let mut count = 0;
-            // SAFETY: as above.
-            runtime.check(unsafe {
-                let (text, bytes) = (json.as_ptr().cast(), json.len());
-                let (place, room) = (rendered.as_mut_ptr().cast(), rendered.len());
-                inlay_sys::inlay_chat_render(runtime.handle, &format, text, bytes, place, room, &mut count)
-            })?;
-            let fits = count <= rendered.len();
-            rendered.resize(count, 0);
-            if fits {
-                return Ok(String::from_utf8_lossy(&rendered).into_owned());
-            }
-        }
-    }
-}
-
 /// How a [`Chat`] is made.
 #[derive(Default)]
-pub struct ChatOptions {
+pub struct ChatOptions<'g> {
+    /// None: what the model's file has.
+    pub format: Option<ChatFormat>,
     /// None: [`Sampling::Precise`] and no drafts.
-    pub generator: Option<GeneratorOptions>,
+    pub generator: Option<GeneratorOptions<'g>>,
     /// JSON: an array of tool definitions.
     pub tools: Option<String>,
     /// Reasoning of earlier turns stays in the timeline, where the format knows that.
@@ -89,7 +62,7 @@ pub enum Thinking {
 
 /// How an answer is to be; zeros are the header's defaults.
 #[derive(Clone, Debug, Default)]
-pub struct AnswerOptions {
+pub struct AnswerOptions<'g> {
     /// Whether it begins with reasoning.
     pub thinking: Thinking,
     /// Tokens of reasoning, after which it is closed; 0: any number.
@@ -102,6 +75,9 @@ pub struct AnswerOptions {
     pub max_tokens: u64,
     /// Tokens that a loop may last before it ends the answer; 0: 512.
     pub repetition_limit: u32,
+    /// What the answer is of, once it has been thought; None: the generator's, or anything. Where the conversation has
+    /// tools, a tool call may come instead. The first one takes about 6 MB.
+    pub grammar: Option<&'g Grammar<'g>>,
 }
 
 /// What an answer brought. `call` is the number of a tool call, from 0.
@@ -157,12 +133,19 @@ pub struct ChatUsage {
     pub answer_tokens: u64,
     /// Reasoning was closed by the budget.
     pub thought_closed: bool,
+    /// Time that the prompt took.
+    pub prompt: Duration,
+    /// Time that reasoning took.
+    pub reasoning: Duration,
+    /// Time that the answer took.
+    pub answer: Duration,
 }
 
 /// A conversation: messages go in, events come out. Takes its session, which must be empty, along.
 pub struct Chat<'m> {
     handle: *mut inlay_sys::inlay_chat,
-    session: Session<'m>,
+    // There until into_session.
+    session: Option<Session<'m>>,
     hosts: Hosts,
     usage: ChatUsage,
 }
@@ -172,6 +155,8 @@ unsafe impl Send for Chat<'_> {}
 
 impl Drop for Chat<'_> {
     fn drop(&mut self) {
+        let session = self.session.take();
+        let _inside = session.as_ref().and_then(|it| it.gate().last());
         // SAFETY: made by create, given back once, here, before its session and its callbacks.
         unsafe { inlay_sys::inlay_chat_destroy(self.handle) }
     }
@@ -179,9 +164,12 @@ impl Drop for Chat<'_> {
 
 impl<'m> Chat<'m> {
     /// As the options say.
-    pub fn new(session: Session<'m>, options: ChatOptions) -> Result<Chat<'m>> {
+    pub fn new(session: Session<'m>, options: ChatOptions<'_>) -> Result<Chat<'m>> {
+        let inside = session.gate().enter()?;
+        let format = options.format.as_ref().map(ChatFormat::plain);
         let tools = options.tools.as_deref().unwrap_or("");
         let mut given = params!(inlay_chat_params);
+        given.format = format.as_ref().map_or(std::ptr::null(), |it| it);
         given.tools = if tools.is_empty() { std::ptr::null() } else { tools.as_ptr().cast() };
         given.tools_bytes = tools.len();
         given.keep_reasoning = options.keep_reasoning as u32;
@@ -196,41 +184,50 @@ impl<'m> Chat<'m> {
                 create(&given)
             }),
         };
+        drop(inside);
         session.check(status).and_then(|_| check_created(session.model, status))?;
-        Ok(Chat { handle, session, hosts, usage: ChatUsage::default() })
+        Ok(Chat { handle, session: Some(session), hosts, usage: ChatUsage::default() })
     }
 
-    fn check(&mut self, status: inlay_sys::inlay_status) -> Result<inlay_sys::inlay_status> {
-        self.hosts.check(status)?;
-        check(status, |buffer, capacity| {
+    fn call(
+        &mut self,
+        call: impl FnOnce(*mut inlay_sys::inlay_chat) -> inlay_sys::inlay_status,
+    ) -> Result<inlay_sys::inlay_status> {
+        let inside = self.session().gate().enter()?;
+        let done = check(call(self.handle), |buffer, capacity| {
             // SAFETY: buffer has capacity bytes.
             unsafe { inlay_sys::inlay_chat_message(self.handle, buffer, capacity) }
-        })
+        });
+        drop(inside);
+        self.hosts.explain(done)
     }
 
     /// The session that it drives.
     pub fn session(&self) -> &Session<'m> {
-        &self.session
+        self.session.as_ref().expect("there until into_session")
+    }
+
+    /// Gives the session back, with all that was said.
+    pub fn into_session(mut self) -> Session<'m> {
+        self.session.take().expect("there until into_session")
     }
 
     /// Adds what `role`, "system", "user" or "tool", says.
     pub fn add(&mut self, role: &str, content: &str) -> Result<()> {
         let role = c_string(role)?;
+        let (text, bytes) = (content.as_ptr().cast(), content.len());
         // SAFETY: the handle lives, here and below; the texts have their lengths.
-        let status = unsafe {
-            inlay_sys::inlay_chat_add(self.handle, role.as_ptr(), content.as_ptr().cast(), content.len())
-        };
-        self.check(status).map(|_| ())
+        self.call(|it| unsafe { inlay_sys::inlay_chat_add(it, role.as_ptr(), text, bytes) }).map(|_| ())
     }
 
     /// Adds a message, or an array of them, as JSON.
     pub fn add_json(&mut self, json: &str) -> Result<()> {
-        let status = unsafe { inlay_sys::inlay_chat_add_json(self.handle, json.as_ptr().cast(), json.len()) };
-        self.check(status).map(|_| ())
+        let (text, bytes) = (json.as_ptr().cast(), json.len());
+        self.call(|it| unsafe { inlay_sys::inlay_chat_add_json(it, text, bytes) }).map(|_| ())
     }
 
     /// Begins the answer to all that was said; [`advance`](Self::advance) goes on with it.
-    pub fn begin_answer(&mut self, options: &AnswerOptions) -> Result<()> {
+    pub fn begin_answer(&mut self, options: &AnswerOptions<'_>) -> Result<()> {
         let closing = options.think_closing.as_deref().map(c_string).transpose()?;
         let stops = options.stop_strings.iter().map(|it| c_string(it)).collect::<Result<Vec<CString>>>()?;
         let stops: Vec<_> = stops.iter().map(|it| it.as_ptr()).collect::<Vec<_>>();
@@ -246,16 +243,17 @@ impl<'m> Chat<'m> {
         given.stop_string_count = stops.len();
         given.max_tokens = options.max_tokens;
         given.repetition_limit = options.repetition_limit;
+        given.grammar = options.grammar.map_or(std::ptr::null_mut(), |it| it.handle);
         self.usage = ChatUsage::default();
-        let status = unsafe { inlay_sys::inlay_chat_answer(self.handle, &given) };
-        self.check(status).map(|_| ())
+        self.call(|it| unsafe { inlay_sys::inlay_chat_answer(it, &given) }).map(|_| ())
     }
 
     /// The next event, after at most `budget`; None where that is used up.
     pub fn advance(&mut self, budget: Option<Duration>) -> Result<Option<ChatEvent>> {
         let mut event = params!(inlay_chat_event);
-        let status = unsafe { inlay_sys::inlay_chat_next(self.handle, microseconds(budget), &mut event) };
-        if self.check(status)? == inlay_sys::INLAY_PENDING {
+        let budget = microseconds(budget);
+        let state = self.call(|it| unsafe { inlay_sys::inlay_chat_next(it, budget, &mut event) })?;
+        if state == inlay_sys::INLAY_PENDING {
             return Ok(None);
         }
         self.usage = ChatUsage {
@@ -265,6 +263,9 @@ impl<'m> Chat<'m> {
             reasoning_tokens: event.reasoning_tokens,
             answer_tokens: event.answer_tokens,
             thought_closed: event.thought_closed != 0,
+            prompt: Duration::from_nanos(event.prompt_ns),
+            reasoning: Duration::from_nanos(event.reasoning_ns),
+            answer: Duration::from_nanos(event.answer_ns),
         };
         // SAFETY: the text lives until the next call on the chat; it is copied.
         let text =
@@ -285,15 +286,14 @@ impl<'m> Chat<'m> {
     }
 
     /// Begins an answer and gives its events as they come; the last is an [`End`](ChatEvent::End), or an error.
-    pub fn answer(&mut self, options: &AnswerOptions) -> Result<ChatEvents<'_, 'm>> {
+    pub fn answer(&mut self, options: &AnswerOptions<'_>) -> Result<ChatEvents<'_, 'm>> {
         self.begin_answer(options)?;
         Ok(ChatEvents { chat: self, done: false })
     }
 
     /// Ends the answer where it is; the next event is then its end.
     pub fn stop(&mut self) -> Result<()> {
-        let status = unsafe { inlay_sys::inlay_chat_stop(self.handle) };
-        self.check(status).map(|_| ())
+        self.call(|it| unsafe { inlay_sys::inlay_chat_stop(it) }).map(|_| ())
     }
 
     /// Counts of the answer so far.

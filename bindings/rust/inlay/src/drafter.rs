@@ -1,4 +1,4 @@
-use crate::session::slice;
+use crate::native::{panic_words, slice};
 use crate::{Error, Token};
 use std::ffi::c_void;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -97,17 +97,6 @@ impl Host {
             Err(panic) => self.failure = Some(panic_words(panic)),
         }
     }
-}
-
-pub(crate) fn panic_words(panic: Box<dyn std::any::Any + Send>) -> String {
-    let words = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(words), _) => words.to_string(),
-        (_, Some(words)) => words.clone(),
-        _ => "no words".into(),
-    };
-    // What a panic carries may panic in its drop.
-    std::mem::forget(panic);
-    format!("a panic: {words}")
 }
 
 /// # Safety

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 /// A model's file with its header read, and nothing more.
 pub struct File<'d> {
-    handle: *mut inlay_sys::inlay_file,
-    runtime: Arc<RuntimeHandle>,
+    pub(crate) handle: *mut inlay_sys::inlay_file,
+    pub(crate) runtime: Arc<RuntimeHandle>,
     _data: PhantomData<&'d [u8]>,
 }
 
@@ -196,10 +196,10 @@ impl<'d> File<'d> {
     pub fn model(&self, options: ModelOptions<'_>) -> Result<Model<'d>> {
         let mut handle = std::ptr::null_mut();
         // SAFETY: the parameters live until the call returns.
-        let status =
+        let (status, arena) =
             options.with(|given| unsafe { inlay_sys::inlay_model_create(self.handle, given, &mut handle) });
         self.runtime.check(status)?;
-        Ok(Model::own(handle, self.runtime.clone()))
+        Ok(Model::own(handle, self.runtime.clone(), arena))
     }
 
     /// Its tokenizer alone, weights or not.

@@ -1,11 +1,14 @@
-use crate::native::{check, check_silent, params};
-use crate::session::{check_created, microseconds, slice};
-use crate::{drafter, mask, Draft, Error, Mask, Result, SamplerOptions, Session, Status, Token};
+use crate::native::{check, check_silent, microseconds, params, read_from, save_bytes, slice, write_to};
+use crate::session::check_created;
+use crate::{
+    drafter, mask, Draft, Error, Grammar, Mask, Progress, Result, SamplerOptions, Session, Status, Token,
+};
+use std::io::{Read, Write};
 use std::time::Duration;
 
 /// How a [`Generator`] is made; zeros are the header's defaults.
 #[derive(Default)]
-pub struct GeneratorOptions {
+pub struct GeneratorOptions<'g> {
     /// How tokens are drawn; the default is greedy.
     pub sampler: SamplerOptions,
     /// Who drafts.
@@ -22,6 +25,9 @@ pub struct GeneratorOptions {
     pub show_special: bool,
     /// A say in what may come.
     pub mask: Option<Box<dyn Mask>>,
+    /// What every answer is of. It comes to its end before `max_tokens` and the context do, where they leave room for the
+    /// shortest text at all. In a chat it is the default of [`AnswerOptions`](crate::AnswerOptions). Takes about 6 MB.
+    pub grammar: Option<&'g Grammar<'g>>,
 }
 
 /// The callbacks that a native generator holds on to.
@@ -33,21 +39,23 @@ pub(crate) struct Hosts {
 
 impl Hosts {
     /// Where a callback failed: an error with its words.
-    pub(crate) fn check(&mut self, status: inlay_sys::inlay_status) -> Result<()> {
-        if status != inlay_sys::INLAY_ERROR_CALLBACK {
-            return Ok(());
-        }
-        let drafter = self.drafter.as_mut().and_then(|it| it.take_failure());
-        let mask = self.mask.as_mut().and_then(|it| it.take_failure());
-        match (drafter, mask) {
-            (Some(words), _) => Err(Error::new(Status::Callback, format!("the drafter failed: {words}"))),
-            (_, Some(words)) => Err(Error::new(Status::Callback, format!("the mask failed: {words}"))),
-            _ => Ok(()),
-        }
+    pub(crate) fn explain<T>(&mut self, done: Result<T>) -> Result<T> {
+        done.map_err(|error| {
+            if error.status() != Status::Callback {
+                return error;
+            }
+            let drafter = self.drafter.as_mut().and_then(|it| it.take_failure());
+            let mask = self.mask.as_mut().and_then(|it| it.take_failure());
+            match (drafter, mask) {
+                (Some(words), _) => Error::new(Status::Callback, format!("the drafter failed: {words}")),
+                (_, Some(words)) => Error::new(Status::Callback, format!("the mask failed: {words}")),
+                _ => error,
+            }
+        })
     }
 }
 
-impl GeneratorOptions {
+impl GeneratorOptions<'_> {
     /// Hands the C struct to `create`, which copies it; the hosts must outlive what is created.
     pub(crate) fn with<T>(self, create: impl FnOnce(&inlay_sys::inlay_generator_params) -> T) -> (T, Hosts) {
         let mut given = params!(inlay_generator_params);
@@ -66,6 +74,7 @@ impl GeneratorOptions {
         let mask = hosts.mask.as_mut().map(|it| it.table());
         given.drafter = drafter.as_ref().map_or(std::ptr::null(), |it| it);
         given.mask = mask.as_ref().map_or(std::ptr::null(), |it| it);
+        given.grammar = self.grammar.map_or(std::ptr::null_mut(), |it| it.handle);
         given.draft_length = self.draft_length;
         given.draft_min_probability = self.draft_min_probability;
         given.max_tokens = self.max_tokens;
@@ -162,6 +171,8 @@ unsafe impl Send for Generator<'_> {}
 
 impl Drop for Generator<'_> {
     fn drop(&mut self) {
+        let session = self.session.take();
+        let _inside = session.as_ref().and_then(|it| it.gate().last());
         // SAFETY: made by create, given back once, here, before its session and its drafter.
         unsafe { inlay_sys::inlay_generator_destroy(self.handle) }
     }
@@ -174,17 +185,23 @@ impl<'m> Generator<'m> {
     }
 
     /// As the options say.
-    pub fn with(session: Session<'m>, options: GeneratorOptions) -> Result<Generator<'m>> {
+    pub fn with(session: Session<'m>, options: GeneratorOptions<'_>) -> Result<Generator<'m>> {
+        let inside = session.gate().enter()?;
         let mut handle = std::ptr::null_mut();
         // SAFETY: all that the parameters point to lives until the call returns, the callbacks until the destroy.
         let (status, hosts) = options
             .with(|given| unsafe { inlay_sys::inlay_generator_create(session.handle, given, &mut handle) });
+        drop(inside);
         session.check(status).and_then(|_| check_created(session.model, status))?;
         Ok(Generator { handle, session: Some(session), hosts })
     }
 
-    fn check(&self, status: inlay_sys::inlay_status) -> Result<inlay_sys::inlay_status> {
-        check(status, |buffer, capacity| {
+    fn call(
+        &self,
+        call: impl FnOnce(*mut inlay_sys::inlay_generator) -> inlay_sys::inlay_status,
+    ) -> Result<inlay_sys::inlay_status> {
+        let _inside = self.session().gate().enter()?;
+        check(call(self.handle), |buffer, capacity| {
             // SAFETY: buffer has capacity bytes.
             unsafe { inlay_sys::inlay_generator_message(self.handle, buffer, capacity) }
         })
@@ -213,18 +230,36 @@ impl<'m> Generator<'m> {
     /// All of the generator and its session as bytes, at any time: in the middle of a sentence, of a prompt, of a
     /// round. What was generated since the last piece is taken back and computed again.
     pub fn save(&mut self) -> Result<Vec<u8>> {
-        let mut saved = vec![0u8; unsafe { inlay_sys::inlay_generator_save_bytes(self.handle) } as usize];
-        let mut bytes = 0;
-        let (place, room) = (saved.as_mut_ptr().cast(), saved.len() as u64);
-        self.check(unsafe { inlay_sys::inlay_generator_save_memory(self.handle, place, room, &mut bytes) })?;
-        saved.truncate(bytes as usize);
-        Ok(saved)
+        // SAFETY: the handle lives, here and below.
+        let room = unsafe { inlay_sys::inlay_generator_save_bytes(self.handle) };
+        save_bytes(room, |place, room, bytes| {
+            self.call(|it| unsafe { inlay_sys::inlay_generator_save_memory(it, place, room, bytes) })
+        })
+    }
+
+    /// The same, written in pieces of at most some hundred kilobytes. An error of the stream's is
+    /// [`Status::Callback`] with its words.
+    pub fn save_to(&mut self, to: impl Write) -> Result<()> {
+        write_to(to, |table| self.call(|it| unsafe { inlay_sys::inlay_generator_save(it, table) }))
     }
 
     /// Replaces all of it by what was saved: with equal options the text goes on with the same words.
     pub fn load(&mut self, saved: &[u8]) -> Result<()> {
         let (data, bytes) = (saved.as_ptr().cast(), saved.len() as u64);
-        self.check(unsafe { inlay_sys::inlay_generator_load_memory(self.handle, data, bytes) }).map(|_| ())
+        self.call(|it| unsafe { inlay_sys::inlay_generator_load_memory(it, data, bytes) }).map(|_| ())
+    }
+
+    /// The same from a stream, which is read as far as what was saved goes. What is damaged after its first 512 bytes,
+    /// or a stream that fails, leaves generator and session empty.
+    pub fn load_from(&mut self, from: impl Read) -> Result<()> {
+        read_from(from, |table| self.call(|it| unsafe { inlay_sys::inlay_generator_load(it, table) }))
+    }
+
+    /// Where the round under way stands; its longest slice counts sampling, drafting and text too.
+    pub fn progress(&self) -> Result<Progress> {
+        let mut progress = params!(inlay_progress);
+        self.call(|it| unsafe { inlay_sys::inlay_generator_get_progress(it, &mut progress) })?;
+        Ok(progress.into())
     }
 
     // Not public: who has it could put another session in its place.
@@ -248,28 +283,24 @@ impl<'m> Generator<'m> {
     }
 
     fn prompt_text(&mut self, text: &str, parse_special: bool) -> Result<()> {
+        let (data, bytes, special) = (text.as_ptr().cast(), text.len(), parse_special as i32);
         // SAFETY: the handle lives, here and below; the text has its length.
-        let status = unsafe {
-            let (data, bytes) = (text.as_ptr().cast(), text.len());
-            inlay_sys::inlay_generator_prompt_text(self.handle, data, bytes, parse_special as i32)
-        };
-        self.check(status).map(|_| ())
+        self.call(|it| unsafe { inlay_sys::inlay_generator_prompt_text(it, data, bytes, special) })
+            .map(|_| ())
     }
 
     /// Appends a prompt of tokens.
     pub fn prompt_tokens(&mut self, tokens: &[Token]) -> Result<()> {
-        let status =
-            unsafe { inlay_sys::inlay_generator_prompt_tokens(self.handle, tokens.as_ptr(), tokens.len()) };
-        self.check(status).map(|_| ())
+        let (at, count) = (tokens.as_ptr(), tokens.len());
+        self.call(|it| unsafe { inlay_sys::inlay_generator_prompt_tokens(it, at, count) }).map(|_| ())
     }
 
     /// Goes on generating for at most `budget`; None: until something came.
     pub fn advance(&mut self, budget: Option<Duration>) -> Result<Step> {
         let mut output = params!(inlay_output);
-        let status =
-            unsafe { inlay_sys::inlay_generator_next(self.handle, microseconds(budget), &mut output) };
-        self.hosts.check(status)?;
-        let state = self.check(status)?;
+        let budget = microseconds(budget);
+        let state = self.call(|it| unsafe { inlay_sys::inlay_generator_next(it, budget, &mut output) });
+        let state = self.hosts.explain(state)?;
         if state == inlay_sys::INLAY_PENDING {
             return Ok(Step::Pending);
         }

@@ -17,8 +17,8 @@
 //!
 //! The objects are those of `inlay.h`, and so are their rules; what the header says by words, types say here:
 //!
-//! - A [`Session`] borrows its [`Model`], so it can't outlive it. A [`Generator`] takes its session along.
-//! - [`Runtime`], [`File`], [`Model`] and [`Tokenizer`] are `Send` and `Sync`; [`Session`], [`Sampler`] and
+//! - A [`Session`] borrows its [`Model`] and its [`Pool`], so it can't outlive them. A [`Generator`] takes its session along.
+//! - [`Runtime`], [`File`], [`Model`], [`Tokenizer`], [`Pool`] and [`Grammar`] are `Send` and `Sync`; [`Session`], [`Sampler`] and
 //!   [`Generator`] are `Send` alone: one thread at a time. A [`Canceller`] stops a session's work from any thread.
 //! - A panic in one of your callbacks ends there: the call that caused it returns [`Status::Callback`].
 #![warn(missing_docs)]
@@ -28,10 +28,15 @@ mod chat;
 mod drafter;
 mod error;
 mod file;
+mod format;
+mod gate;
 mod generator;
+mod grammar;
 mod mask;
+mod memory;
 mod model;
 mod native;
+mod pool;
 mod runtime;
 mod sampler;
 mod session;
@@ -42,12 +47,18 @@ pub use chat::{AnswerOptions, Chat, ChatEvent, ChatEvents, ChatOptions, ChatUsag
 pub use drafter::{Draft, Drafter, Drafts};
 pub use error::{Error, Result, Status};
 pub use file::{File, MemoryPlan, ModelInfo, TensorInfo};
+pub use format::ChatFormat;
 pub use generator::{Generator, GeneratorOptions, GeneratorStats, Piece, Pieces, Step, Stop};
+pub use grammar::Grammar;
 pub use mask::{Allowed, Mask};
+pub use memory::{Arena, ForkMemory, SessionMemory};
 pub use model::{Model, ModelOptions};
-pub use runtime::{Device, LogLevel, MemoryUse, Runtime, RuntimeInfo, RuntimeOptions};
+pub use pool::{Pool, PoolOptions, PoolPlan};
+pub use runtime::{
+    Device, LogLevel, MemoryKind, MemoryUse, PackOptions, Runtime, RuntimeInfo, RuntimeOptions,
+};
 pub use sampler::{Sampler, SamplerOptions};
-pub use session::{Arena, Canceller, Estimate, KvType, Progress, Session, SessionOptions, Work};
+pub use session::{Canceller, Estimate, KvType, Progress, Session, SessionOptions, Work};
 pub use source::{Io, Source};
 pub use tokenizer::Tokenizer;
 

@@ -1,4 +1,4 @@
-use crate::session::slice;
+use crate::native::{panic_words, slice};
 use crate::{Error, Token};
 use std::ffi::c_void;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -84,7 +84,7 @@ unsafe extern "C" fn allow(
         Ok(Ok(true)) => return inlay_sys::INLAY_OK,
         Ok(Ok(false)) => return inlay_sys::INLAY_END,
         Ok(Err(error)) => host.failure = Some(error.to_string()),
-        Err(panic) => host.failure = Some(crate::drafter::panic_words(panic)),
+        Err(panic) => host.failure = Some(panic_words(panic)),
     }
     inlay_sys::INLAY_ERROR_CALLBACK
 }

@@ -1,6 +1,6 @@
 use crate::native::{check_silent, params, progress, ProgressFn};
 use crate::runtime::RuntimeHandle;
-use crate::{MemoryPlan, ModelInfo, Result, Runtime, SessionOptions, Source, Tokenizer};
+use crate::{Arena, MemoryPlan, ModelInfo, Result, Runtime, SessionOptions, Source, Tokenizer};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use std::sync::Arc;
 pub struct ModelOptions<'p> {
     read_ahead: bool,
     progress: Option<Box<ProgressFn<'p>>>,
+    arena: Option<Arena>,
 }
 
 impl<'p> ModelOptions<'p> {
@@ -30,14 +31,25 @@ impl<'p> ModelOptions<'p> {
         self
     }
 
-    pub(crate) fn with<T>(mut self, create: impl FnOnce(&inlay_sys::inlay_model_params) -> T) -> T {
+    /// The model lives in this memory of [`MemoryPlan::model_host`] bytes.
+    pub fn arena(mut self, arena: Arena) -> Self {
+        self.arena = Some(arena);
+        self
+    }
+
+    /// Gives what `create` gave, and the arena for the model to keep.
+    pub(crate) fn with<T>(
+        mut self,
+        create: impl FnOnce(&inlay_sys::inlay_model_params) -> T,
+    ) -> (T, Option<Arena>) {
         let mut given = params!(inlay_model_params);
+        (given.arena, given.arena_bytes) = Arena::parts(&self.arena);
         given.read_ahead = self.read_ahead as u32;
         if let Some(callback) = &mut self.progress {
             given.progress = Some(progress);
             given.progress_user_data = (callback as *mut Box<ProgressFn<'p>>).cast();
         }
-        create(&given)
+        (create(&given), self.arena)
     }
 }
 
@@ -48,6 +60,8 @@ pub struct Model<'d> {
     pub(crate) runtime: Arc<RuntimeHandle>,
     /// Numbers in a row of logits, and in one of hidden states.
     pub(crate) widths: (usize, usize),
+    // Given back after the model, for it lives in it.
+    _arena: Option<Arena>,
     _data: PhantomData<&'d [u8]>,
 }
 
@@ -63,12 +77,16 @@ impl Drop for Model<'_> {
 }
 
 impl<'d> Model<'d> {
-    pub(crate) fn own(handle: *mut inlay_sys::inlay_model, runtime: Arc<RuntimeHandle>) -> Model<'d> {
+    pub(crate) fn own(
+        handle: *mut inlay_sys::inlay_model,
+        runtime: Arc<RuntimeHandle>,
+        arena: Option<Arena>,
+    ) -> Model<'d> {
         let mut info = params!(inlay_model_info);
         // SAFETY: the handle lives; a failure leaves zeros.
         unsafe { inlay_sys::inlay_model_get_info(handle, &mut info) };
         let widths = (info.vocabulary_size as usize, info.embedding_length as usize);
-        Model { handle, runtime, widths, _data: PhantomData }
+        Model { handle, runtime, widths, _arena: arena, _data: PhantomData }
     }
 
     /// Opens a file and makes its model, with all defaults.
@@ -84,14 +102,14 @@ impl<'d> Model<'d> {
     ) -> Result<Model<'d>> {
         let runtime = runtime.shared.clone();
         let mut handle = std::ptr::null_mut();
-        let status = source.into().with(|source| {
+        let (status, arena) = source.into().with(|source| {
             // SAFETY: source and parameters live until the call returns, the source's data for 'd.
             options.with(|given| unsafe {
                 inlay_sys::inlay_model_open(runtime.handle, source, given, &mut handle)
             })
         })?;
         runtime.check(status)?;
-        Ok(Model::own(handle, runtime))
+        Ok(Model::own(handle, runtime, arena))
     }
 
     /// What it is.

@@ -1,4 +1,4 @@
-use crate::native::{check_silent, guarded, message, params, to_string};
+use crate::native::{check_silent, guarded, message, params, progress, to_string, ProgressFn};
 use crate::{Error, Result, Status};
 use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::{c_void, CStr, CString};
@@ -231,6 +231,30 @@ pub struct MemoryUse {
     pub high_water: u64,
 }
 
+/// What host memory is held for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryKind {
+    /// The runtime itself, files, samplers, generators, what is only passing.
+    Other,
+    /// Models.
+    Model,
+    /// Sessions and pools.
+    State,
+    /// What passes work in.
+    Scratch,
+}
+
+/// How [`Runtime::pack_with`] packs.
+#[derive(Default)]
+pub struct PackOptions<'p> {
+    /// None: every tensor as it is; else "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q2_k", "fp8" or "nvfp4".
+    pub quantisation: Option<String>,
+    /// Path of an importance matrix in llama.cpp's GGUF form, for the K types.
+    pub imatrix: Option<String>,
+    /// Called with the bytes done and of all; false stops it, and so does a panic, with [`Status::Cancelled`].
+    pub progress: Option<Box<dyn FnMut(u64, u64) -> bool + 'p>>,
+}
+
 /// What a runtime computes with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuntimeInfo {
@@ -258,6 +282,20 @@ impl Runtime {
     /// The same; the high water starts again from now.
     pub fn reset_high_water(&self) -> MemoryUse {
         self.read_memory(true)
+    }
+
+    /// Bytes of one kind alone; with `reset` its high water starts again from now. Arenas are not counted.
+    pub fn memory_of(&self, kind: MemoryKind, reset: bool) -> MemoryUse {
+        let kind = match kind {
+            MemoryKind::Other => inlay_sys::INLAY_MEMORY_OTHER,
+            MemoryKind::Model => inlay_sys::INLAY_MEMORY_MODEL,
+            MemoryKind::State => inlay_sys::INLAY_MEMORY_STATE,
+            MemoryKind::Scratch => inlay_sys::INLAY_MEMORY_SCRATCH,
+        };
+        let mut use_ = params!(inlay_memory_use);
+        // SAFETY: the handle lives; the struct has its size. It can't fail with these.
+        unsafe { inlay_sys::inlay_runtime_memory_of(self.shared.handle, kind, reset as i32, &mut use_) };
+        MemoryUse { now: use_.now, high_water: use_.high_water }
     }
 
     fn read_memory(&self, reset: bool) -> MemoryUse {
@@ -295,12 +333,24 @@ impl Runtime {
 
     /// Makes a package of a model in any form; see `inlay_pack` in the header. `quantisation` None: as it is.
     pub fn pack(&self, input: &str, output: &str, quantisation: Option<&str>) -> Result<()> {
+        let options = PackOptions { quantisation: quantisation.map(Into::into), ..Default::default() };
+        self.pack_with(input, output, options)
+    }
+
+    /// The same, as the options say.
+    pub fn pack_with(&self, input: &str, output: &str, mut options: PackOptions<'_>) -> Result<()> {
         let text = |it: &str| crate::native::c_string(it);
         let (input, output) = (text(input)?, text(output)?);
-        let kind: Option<CString> = quantisation.map(text).transpose()?;
+        let kind: Option<CString> = options.quantisation.as_deref().map(text).transpose()?;
+        let imatrix: Option<CString> = options.imatrix.as_deref().map(text).transpose()?;
         let mut given = params!(inlay_pack_params);
         given.quantisation = kind.as_deref().map_or(std::ptr::null(), CStr::as_ptr);
-        // SAFETY: all strings live until the call returns.
+        given.imatrix = imatrix.as_deref().map_or(std::ptr::null(), CStr::as_ptr);
+        if let Some(callback) = &mut options.progress {
+            given.progress = Some(progress);
+            given.progress_user_data = (callback as *mut Box<ProgressFn<'_>>).cast();
+        }
+        // SAFETY: all strings, and the callback, live until the call returns.
         let status =
             unsafe { inlay_sys::inlay_pack(self.shared.handle, input.as_ptr(), output.as_ptr(), &given) };
         self.shared.check(status).map(|_| ())

@@ -1,8 +1,8 @@
-use crate::native::{check, check_silent, params};
-use crate::{Error, Model, Result, Status, Token};
-use std::alloc::Layout;
-use std::marker::PhantomData;
-use std::ptr::NonNull;
+use crate::gate::Gate;
+use crate::native::{check, check_silent, microseconds, params, read_from, save_bytes, slice, write_to};
+use crate::{Arena, Error, ForkMemory, Model, Pool, Result, SessionMemory, Status, Token};
+use std::cell::RefCell;
+use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,39 +27,15 @@ impl KvType {
             _ => KvType::Default,
         }
     }
-}
 
-/// Memory that a session is to live in, aligned as it needs; zeroed, so that no page fault waits in a frame.
-pub struct Arena {
-    memory: NonNull<u8>,
-    layout: Layout,
-}
-
-// SAFETY: plain memory with one owner.
-unsafe impl Send for Arena {}
-
-impl Arena {
-    /// Takes `bytes` bytes; [`Status::OutOfMemory`] where there are none.
-    pub fn new(bytes: u64) -> Result<Arena> {
-        let wrong = |_| Error::new(Status::InvalidArgument, "an arena's size is out of range");
-        let bytes = usize::try_from(bytes).map_err(|_| wrong(()))?.max(1);
-        let layout = Layout::from_size_align(bytes, 64).map_err(|_| wrong(()))?;
-        // SAFETY: the size is not zero.
-        let memory = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) });
-        let memory = memory.ok_or_else(|| Error::new(Status::OutOfMemory, "no memory for an arena"))?;
-        Ok(Arena { memory, layout })
-    }
-
-    /// Its size in bytes.
-    pub fn bytes(&self) -> u64 {
-        self.layout.size() as u64
-    }
-}
-
-impl Drop for Arena {
-    fn drop(&mut self) {
-        // SAFETY: of this layout, given back once, here.
-        unsafe { std::alloc::dealloc(self.memory.as_ptr(), self.layout) }
+    pub(crate) fn raw(self) -> i32 {
+        let kind = match self {
+            KvType::Default => inlay_sys::INLAY_KV_DEFAULT,
+            KvType::F16 => inlay_sys::INLAY_KV_F16,
+            KvType::Fp8 => inlay_sys::INLAY_KV_FP8,
+            KvType::Q8 => inlay_sys::INLAY_KV_Q8,
+        };
+        kind as i32
     }
 }
 
@@ -105,12 +81,7 @@ impl SessionOptions {
     pub(crate) fn plain(&self) -> inlay_sys::inlay_session_params {
         let mut given = params!(inlay_session_params);
         given.context_length = self.context_length;
-        given.kv_type = match self.kv_type {
-            KvType::Default => inlay_sys::INLAY_KV_DEFAULT,
-            KvType::F16 => inlay_sys::INLAY_KV_F16,
-            KvType::Fp8 => inlay_sys::INLAY_KV_FP8,
-            KvType::Q8 => inlay_sys::INLAY_KV_Q8,
-        } as i32;
+        given.kv_type = self.kv_type.raw();
         given.mtp = self.mtp as u32;
         given.prefill_chunk = self.prefill_chunk;
         given
@@ -134,6 +105,20 @@ pub struct Progress {
     pub tokens_total: u64,
     /// An estimate, from the slices measured so far.
     pub remaining: Duration,
+}
+
+impl From<inlay_sys::inlay_progress> for Progress {
+    fn from(progress: inlay_sys::inlay_progress) -> Progress {
+        Progress {
+            slices_done: progress.slices_done,
+            slices_total: progress.slices_total,
+            longest_slice: Duration::from_nanos(progress.longest_slice_ns),
+            position: progress.position,
+            tokens_done: progress.tokens_done,
+            tokens_total: progress.tokens_total,
+            remaining: Duration::from_nanos(progress.remaining_ns),
+        }
+    }
 }
 
 /// What work would take if it began now and ran without a pause.
@@ -193,19 +178,24 @@ impl Canceller {
 pub struct Session<'m> {
     pub(crate) handle: *mut inlay_sys::inlay_session,
     pub(crate) model: &'m Model<'m>,
+    // Of all that work in its scratch.
+    gate: Arc<Gate>,
+    // Logits that were lent while another session, perhaps on another thread, could overwrite them; and RefCell keeps a
+    // session to one thread at a time: Send, and not Sync.
+    lent: RefCell<Vec<(usize, Box<[f32]>)>>,
     cancel: Arc<Mutex<SessionHandle>>,
-    // Given back after the session, for it lives in them.
-    _arenas: [Option<Arena>; 2],
-    // One thread at a time: Send, and not Sync.
-    _one_thread: PhantomData<std::cell::Cell<()>>,
+    // Given back after the session, for it lives in them; the scratch's after the last that works in it.
+    _state: Option<Arena>,
+    scratch: Option<Arc<Arena>>,
 }
 
-// SAFETY: the header lets a session move between threads, one at a time.
+// SAFETY: the header lets a session move between threads, one at a time; the gate keeps those of one scratch apart.
 unsafe impl Send for Session<'_> {}
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
         self.cancel.lock().unwrap_or_else(|it| it.into_inner()).0 = std::ptr::null_mut();
+        let _inside = self.gate.last();
         // SAFETY: made by create or fork, given back once, here; nobody cancels it any more.
         unsafe { inlay_sys::inlay_session_destroy(self.handle) }
     }
@@ -219,7 +209,7 @@ impl<'m> Session<'m> {
 
     /// The same, as the options say.
     pub fn with(model: &'m Model<'_>, options: &SessionOptions) -> Result<Session<'m>> {
-        Session::create(model, options, [None, None])
+        Session::with_memory(model, options, SessionMemory::default())
     }
 
     /// A session that lives in memory of yours: `state` of [`MemoryPlan::session_host`](crate::MemoryPlan) bytes,
@@ -230,37 +220,79 @@ impl<'m> Session<'m> {
         state: Option<Arena>,
         scratch: Option<Arena>,
     ) -> Result<Session<'m>> {
-        Session::create(model, options, [state, scratch])
+        let memory = SessionMemory { state, scratch, ..Default::default() };
+        Session::with_memory(model, options, memory)
     }
 
-    fn create(
+    /// A session whose KV pages come from a pool.
+    pub fn in_pool(pool: &'m Pool<'m>, options: &SessionOptions) -> Result<Session<'m>> {
+        let memory = SessionMemory { pool: Some(pool), ..Default::default() };
+        Session::with_memory(pool.model(), options, memory)
+    }
+
+    /// A session that lives and works where you say.
+    pub fn with_memory(
         model: &'m Model<'_>,
         options: &SessionOptions,
-        arenas: [Option<Arena>; 2],
+        memory: SessionMemory<'m, '_>,
     ) -> Result<Session<'m>> {
         let mut given = options.plain();
-        if let Some(arena) = &arenas[0] {
-            given.state_arena = arena.memory.as_ptr().cast();
-            given.state_arena_bytes = arena.bytes();
-        }
-        if let Some(arena) = &arenas[1] {
-            given.scratch_arena = arena.memory.as_ptr().cast();
-            given.scratch_arena_bytes = arena.bytes();
-        }
+        (given.state_arena, given.state_arena_bytes) = Arena::parts(&memory.state);
+        (given.scratch_arena, given.scratch_arena_bytes) = Arena::parts(&memory.scratch);
+        given.pool = memory.pool.map_or(std::ptr::null_mut(), |it| it.handle);
+        let mut places = (Arc::default(), memory.scratch.map(Arc::new));
+        let shared = memory.share_scratch;
+        let _inside = match &shared {
+            None => None,
+            Some(shared) => {
+                given.share_scratch = shared.handle;
+                places = shared.places();
+                Some(shared.gate.enter()?)
+            }
+        };
         let mut handle = std::ptr::null_mut();
-        // SAFETY: the arenas are kept for as long as the session is.
+        // SAFETY: the arenas are kept for as long as the session is, the pool for 'm.
         let status = unsafe { inlay_sys::inlay_session_create(model.handle, &given, &mut handle) };
         model.runtime.check(status)?;
-        Ok(Session::own(handle, model, arenas))
+        Ok(Session::own(handle, model, places, memory.state))
+    }
+
+    /// Where it works, for another one that works there too.
+    fn places(&self) -> (Arc<Gate>, Option<Arc<Arena>>) {
+        (self.gate.clone(), self.scratch.clone())
     }
 
     fn own(
         handle: *mut inlay_sys::inlay_session,
         model: &'m Model<'m>,
-        arenas: [Option<Arena>; 2],
+        (gate, scratch): (Arc<Gate>, Option<Arc<Arena>>),
+        state: Option<Arena>,
     ) -> Session<'m> {
         let cancel = Arc::new(Mutex::new(SessionHandle(handle)));
-        Session { handle, model, cancel, _arenas: arenas, _one_thread: PhantomData }
+        Session { handle, model, gate, lent: RefCell::default(), cancel, _state: state, scratch }
+    }
+
+    /// The gate of all that work in its scratch.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// A call that changes the session. What was lent of it is no longer borrowed.
+    fn call(
+        &mut self,
+        call: impl FnOnce(*mut inlay_sys::inlay_session) -> inlay_sys::inlay_status,
+    ) -> Result<inlay_sys::inlay_status> {
+        self.lent.get_mut().clear();
+        self.look(call)
+    }
+
+    /// A call that leaves what was lent of it alone.
+    fn look(
+        &self,
+        call: impl FnOnce(*mut inlay_sys::inlay_session) -> inlay_sys::inlay_status,
+    ) -> Result<inlay_sys::inlay_status> {
+        let _inside = self.gate.enter()?;
+        self.check(call(self.handle))
     }
 
     pub(crate) fn check(&self, status: inlay_sys::inlay_status) -> Result<inlay_sys::inlay_status> {
@@ -280,115 +312,167 @@ impl<'m> Session<'m> {
         Canceller { session: self.cancel.clone() }
     }
 
-    /// A new session that stands where this one stands.
+    /// A new session that stands where this one stands, in memory of its own, as much as this one has. In a pool it has
+    /// this one's full pages too.
     pub fn fork(&mut self) -> Result<Session<'m>> {
+        self.fork_with(ForkMemory::default())
+    }
+
+    /// The same, in memory that you say.
+    pub fn fork_with(&mut self, memory: ForkMemory) -> Result<Session<'m>> {
+        let mut given = params!(inlay_fork_params);
+        given.share_scratch = memory.share_scratch as u32;
+        (given.state_arena, given.state_arena_bytes) = Arena::parts(&memory.state);
+        (given.scratch_arena, given.scratch_arena_bytes) = Arena::parts(&memory.scratch);
         let mut handle = std::ptr::null_mut();
-        // SAFETY: the handle lives, here and in all that follows.
-        self.check(unsafe { inlay_sys::inlay_session_fork(self.handle, &mut handle) })?;
-        Ok(Session::own(handle, self.model, [None, None]))
+        // SAFETY: the handle lives, here and in all that follows; the arenas are kept for as long as the fork is.
+        self.call(|it| unsafe { inlay_sys::inlay_session_fork_with(it, &given, &mut handle) })?;
+        let places = match memory.share_scratch {
+            true => self.places(),
+            false => (Arc::default(), memory.scratch.map(Arc::new)),
+        };
+        Ok(Session::own(handle, self.model, places, memory.state))
     }
 
     /// Feeds a prompt; its logits are one row, after the last token.
     pub fn prefill(&mut self, tokens: &[Token]) -> Result<()> {
-        let status = unsafe { inlay_sys::inlay_session_prefill(self.handle, tokens.as_ptr(), tokens.len()) };
-        self.check(status).map(|_| ())
+        let (at, count) = (tokens.as_ptr(), tokens.len());
+        self.call(|it| unsafe { inlay_sys::inlay_session_prefill(it, at, count) }).map(|_| ())
     }
 
     /// Feeds one token; its logits are one row.
     pub fn step(&mut self, token: Token) -> Result<()> {
-        self.check(unsafe { inlay_sys::inlay_session_step(self.handle, token) }).map(|_| ())
+        self.call(|it| unsafe { inlay_sys::inlay_session_step(it, token) }).map(|_| ())
     }
 
     /// Feeds a certain token and up to 7 drafts; row i of the logits follows `tokens[i]`. Then [`commit`](Self::commit).
     pub fn verify(&mut self, tokens: &[Token]) -> Result<()> {
-        let status = unsafe { inlay_sys::inlay_session_verify(self.handle, tokens.as_ptr(), tokens.len()) };
-        self.check(status).map(|_| ())
+        let (at, count) = (tokens.as_ptr(), tokens.len());
+        self.call(|it| unsafe { inlay_sys::inlay_session_verify(it, at, count) }).map(|_| ())
     }
 
     /// Begins a prefill, for [`advance`](Self::advance) to work on.
     pub fn begin_prefill(&mut self, tokens: &[Token]) -> Result<()> {
-        let status =
-            unsafe { inlay_sys::inlay_session_begin_prefill(self.handle, tokens.as_ptr(), tokens.len()) };
-        self.check(status).map(|_| ())
+        let (at, count) = (tokens.as_ptr(), tokens.len());
+        self.call(|it| unsafe { inlay_sys::inlay_session_begin_prefill(it, at, count) }).map(|_| ())
     }
 
     /// Begins a step.
     pub fn begin_step(&mut self, token: Token) -> Result<()> {
-        self.check(unsafe { inlay_sys::inlay_session_begin_step(self.handle, token) }).map(|_| ())
+        self.call(|it| unsafe { inlay_sys::inlay_session_begin_step(it, token) }).map(|_| ())
     }
 
     /// Begins a verify.
     pub fn begin_verify(&mut self, tokens: &[Token]) -> Result<()> {
-        let status =
-            unsafe { inlay_sys::inlay_session_begin_verify(self.handle, tokens.as_ptr(), tokens.len()) };
-        self.check(status).map(|_| ())
+        let (at, count) = (tokens.as_ptr(), tokens.len());
+        self.call(|it| unsafe { inlay_sys::inlay_session_begin_verify(it, at, count) }).map(|_| ())
+    }
+
+    /// Begins a step of each of several sessions that share their scratch, in one pass over the weights: `tokens[i]` for
+    /// `sessions[i]`, at most [`MAX_WIDTH`](crate::MAX_WIDTH) of them. The work is then the first one's to advance, poll,
+    /// finish or cancel; the others are busy meanwhile. Each has its own row of logits afterwards. Where one can't take
+    /// its token, none is begun.
+    pub fn begin_steps(sessions: &mut [&mut Session<'m>], tokens: &[Token]) -> Result<()> {
+        if sessions.is_empty() || sessions.len() != tokens.len() {
+            return Err(Error::new(Status::InvalidArgument, "each of the sessions takes one token"));
+        }
+        let gate = sessions[0].gate.clone();
+        if sessions.iter().any(|it| !Arc::ptr_eq(&it.gate, &gate)) {
+            return Err(Error::new(Status::InvalidArgument, "the sessions do not share their scratch"));
+        }
+        sessions.iter_mut().for_each(|it| it.lent.get_mut().clear());
+        let handles: Vec<_> = sessions.iter().map(|it| it.handle).collect();
+        let (at, given, count) = (handles.as_ptr(), tokens.as_ptr(), tokens.len());
+        sessions[0].look(|_| unsafe { inlay_sys::inlay_session_begin_steps(at, given, count) }).map(|_| ())
     }
 
     /// Goes on with the work that was begun for at most `budget`; None: to its end.
     pub fn advance(&mut self, budget: Option<Duration>) -> Result<Work> {
         let mut progress = params!(inlay_progress);
-        let status =
-            unsafe { inlay_sys::inlay_session_advance(self.handle, microseconds(budget), &mut progress) };
-        let state = self.check(status)?;
-        let progress = Progress {
-            slices_done: progress.slices_done,
-            slices_total: progress.slices_total,
-            longest_slice: Duration::from_nanos(progress.longest_slice_ns),
-            position: progress.position,
-            tokens_done: progress.tokens_done,
-            tokens_total: progress.tokens_total,
-            remaining: Duration::from_nanos(progress.remaining_ns),
-        };
+        let budget = microseconds(budget);
+        let state = self.call(|it| unsafe { inlay_sys::inlay_session_advance(it, budget, &mut progress) })?;
+        let progress = progress.into();
         Ok(if state == inlay_sys::INLAY_PENDING { Work::Pending(progress) } else { Work::Done(progress) })
+    }
+
+    /// Goes on without waiting, and says whether the work is done: a device with a queue of its own is handed it, the
+    /// CPU does one slice.
+    pub fn poll(&mut self) -> Result<bool> {
+        let state = self.call(|it| unsafe { inlay_sys::inlay_session_poll(it) })?;
+        Ok(state != inlay_sys::INLAY_PENDING)
+    }
+
+    /// Waits for the end of the work that was begun.
+    pub fn finish(&mut self) -> Result<()> {
+        self.call(|it| unsafe { inlay_sys::inlay_session_finish(it) }).map(|_| ())
     }
 
     /// Keeps the first `count` tokens of the last verify and forgets the rest.
     pub fn commit(&mut self, count: usize) -> Result<()> {
-        self.check(unsafe { inlay_sys::inlay_session_commit(self.handle, count) }).map(|_| ())
+        self.call(|it| unsafe { inlay_sys::inlay_session_commit(it, count) }).map(|_| ())
     }
 
     /// Takes back the last `count` tokens, at most [`rewindable`](Self::rewindable).
     pub fn rewind(&mut self, count: usize) -> Result<()> {
-        self.check(unsafe { inlay_sys::inlay_session_rewind(self.handle, count) }).map(|_| ())
+        self.call(|it| unsafe { inlay_sys::inlay_session_rewind(it, count) }).map(|_| ())
     }
 
     /// How many tokens can be taken back.
     pub fn rewindable(&self) -> usize {
+        let _inside = self.gate.last();
         unsafe { inlay_sys::inlay_session_rewindable(self.handle) }
     }
 
     /// Back to an empty timeline.
     pub fn reset(&mut self) -> Result<()> {
-        self.check(unsafe { inlay_sys::inlay_session_reset(self.handle) }).map(|_| ())
+        self.call(|it| unsafe { inlay_sys::inlay_session_reset(it) }).map(|_| ())
+    }
+
+    /// Bytes that a save would write now; 0 while work is under way.
+    pub fn saved_bytes(&self) -> u64 {
+        let _inside = self.gate.last();
+        unsafe { inlay_sys::inlay_session_save_bytes(self.handle) }
     }
 
     /// All of the session as bytes, for [`load`](Self::load). Nothing may be under way.
     pub fn save(&self) -> Result<Vec<u8>> {
-        let mut saved = vec![0u8; unsafe { inlay_sys::inlay_session_save_bytes(self.handle) } as usize];
-        let mut bytes = 0;
-        let (place, room) = (saved.as_mut_ptr().cast(), saved.len() as u64);
-        self.check(unsafe { inlay_sys::inlay_session_save_memory(self.handle, place, room, &mut bytes) })?;
-        saved.truncate(bytes as usize);
-        Ok(saved)
+        save_bytes(self.saved_bytes(), |place, room, bytes| {
+            self.look(|it| unsafe { inlay_sys::inlay_session_save_memory(it, place, room, bytes) })
+        })
+    }
+
+    /// The same, written in pieces of at most some hundred kilobytes. An error of the stream's is
+    /// [`Status::Callback`] with its words.
+    pub fn save_to(&self, to: impl Write) -> Result<()> {
+        write_to(to, |table| self.look(|it| unsafe { inlay_sys::inlay_session_save(it, table) }))
     }
 
     /// Replaces all of the session by what was saved; refuses what is damaged or of another model.
     pub fn load(&mut self, saved: &[u8]) -> Result<()> {
         let (data, bytes) = (saved.as_ptr().cast(), saved.len() as u64);
-        self.check(unsafe { inlay_sys::inlay_session_load_memory(self.handle, data, bytes) }).map(|_| ())
+        self.call(|it| unsafe { inlay_sys::inlay_session_load_memory(it, data, bytes) }).map(|_| ())
+    }
+
+    /// The same from a stream, which is read as far as what was saved goes. What is damaged after its first 512 bytes,
+    /// or a stream that fails, leaves the session empty.
+    pub fn load_from(&mut self, from: impl Read) -> Result<()> {
+        read_from(from, |table| self.call(|it| unsafe { inlay_sys::inlay_session_load(it, table) }))
     }
 
     /// Makes the session stand where `mark` stands, for example a fork of it made earlier.
     pub fn rewind_to(&mut self, mark: &mut Session<'_>) -> Result<()> {
-        self.check(unsafe { inlay_sys::inlay_session_rewind_to(self.handle, mark.handle) }).map(|_| ())
+        let other = (!Arc::ptr_eq(&self.gate, &mark.gate)).then(|| mark.gate.clone());
+        let _inside = other.as_ref().map(|it| it.enter()).transpose()?;
+        let mark = mark.handle;
+        self.call(|it| unsafe { inlay_sys::inlay_session_rewind_to(it, mark) }).map(|_| ())
     }
 
     /// What a prompt of `prompt` tokens and then `rounds` passes of `width` tokens each would take.
-    pub fn estimate(&mut self, prompt: usize, rounds: usize, width: u32) -> Result<Estimate> {
+    pub fn estimate(&self, prompt: usize, rounds: usize, width: u32) -> Result<Estimate> {
         let mut estimate = params!(inlay_estimate);
-        let status =
-            unsafe { inlay_sys::inlay_session_estimate(self.handle, prompt, rounds, width, &mut estimate) };
-        self.check(status)?;
+        self.look(|it| unsafe {
+            inlay_sys::inlay_session_estimate(it, prompt, rounds, width, &mut estimate)
+        })?;
         Ok(Estimate {
             expected: Duration::from_nanos(estimate.expected_ns),
             p99: Duration::from_nanos(estimate.p99_ns),
@@ -398,6 +482,7 @@ impl<'m> Session<'m> {
 
     /// Tokens kept so far: the position of the next one.
     pub fn position(&self) -> u64 {
+        let _inside = self.gate.last();
         unsafe { inlay_sys::inlay_session_position(self.handle) }
     }
 
@@ -413,35 +498,46 @@ impl<'m> Session<'m> {
         unsafe { slice(tokens, self.position() as usize) }
     }
 
-    /// Row `row` of the last pass's logits, vocabulary size numbers.
+    /// Row `row` of the last pass's logits, vocabulary size numbers. Of a session that shares its scratch it is a copy,
+    /// and there is none after a pass of another one: [`Status::WrongState`].
     pub fn logits(&self, row: usize) -> Result<&[f32]> {
+        let _inside = self.gate.enter()?;
         let mut logits = std::ptr::null();
         self.check(unsafe { inlay_sys::inlay_session_logits(self.handle, row, &mut logits) })?;
-        // SAFETY: valid until the next pass, which needs &mut self; no other session shares the scratch.
-        Ok(unsafe { slice(logits, self.model.widths.0) })
+        // SAFETY: valid until the next pass of this session, which needs &mut self, or of one that shares the scratch,
+        // which the gate keeps out.
+        let there: &[f32] = unsafe { slice(logits, self.model.widths.0) };
+        // To share the scratch needs &mut self, so a session that is alone here stays so while the row is borrowed.
+        if Arc::strong_count(&self.gate) == 1 {
+            return Ok(there);
+        }
+        let mut lent = self.lent.borrow_mut();
+        let known = lent.iter().position(|(of, _)| *of == row);
+        let at = known.unwrap_or_else(|| {
+            lent.push((row, there.into()));
+            lent.len() - 1
+        });
+        let copy: *const [f32] = &*lent[at].1;
+        // SAFETY: a box stays where it is; they are dropped by calls that need &mut self.
+        Ok(unsafe { &*copy })
     }
 
     /// The hidden state that this row of logits came from, embedding length numbers.
     pub fn hidden(&self, row: usize) -> Result<&[f32]> {
         let mut hidden = std::ptr::null();
-        self.check(unsafe { inlay_sys::inlay_session_hidden(self.handle, row, &mut hidden) })?;
-        // SAFETY: as above.
+        self.look(|it| unsafe { inlay_sys::inlay_session_hidden(it, row, &mut hidden) })?;
+        // SAFETY: the session's own, valid until its next pass, which needs &mut self.
         Ok(unsafe { slice(hidden, self.model.widths.1) })
     }
-}
 
-pub(crate) fn microseconds(budget: Option<Duration>) -> u64 {
-    budget.map_or(inlay_sys::INLAY_NO_BUDGET, |it| u64::try_from(it.as_micros()).unwrap_or(u64::MAX))
-}
-
-/// # Safety
-/// `data` is null or has `count` elements that live for 'a.
-pub(crate) unsafe fn slice<'a, T>(data: *const T, count: usize) -> &'a [T] {
-    if data.is_null() {
-        return &[];
+    /// The MTP head's logits after each of these tokens but the last, a row of vocabulary size numbers each, for tests
+    /// and tools. The session must be empty, with mtp on; it is empty again afterwards.
+    pub fn mtp_logits(&mut self, tokens: &[Token]) -> Result<Vec<f32>> {
+        let mut logits = vec![0.0; tokens.len().saturating_sub(1) * self.model.widths.0];
+        let (at, count, place) = (tokens.as_ptr(), tokens.len(), logits.as_mut_ptr());
+        self.call(|it| unsafe { inlay_sys::inlay_session_mtp_logits(it, at, count, place) })?;
+        Ok(logits)
     }
-    // SAFETY: as above.
-    unsafe { std::slice::from_raw_parts(data, count) }
 }
 
 /// A sampler or a generator has no words of its own at create; the session's parent has.

@@ -1,4 +1,4 @@
-use crate::native::check_silent;
+use crate::native::{check_silent, fill};
 use crate::runtime::RuntimeHandle;
 use crate::{Result, Token};
 use std::marker::PhantomData;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// Text to tokens and back: a file's own (`'static`), or borrowed from a model.
 pub struct Tokenizer<'m> {
-    handle: *const inlay_sys::inlay_tokenizer,
+    pub(crate) handle: *const inlay_sys::inlay_tokenizer,
     owned: bool,
     _runtime: Arc<RuntimeHandle>,
     _model: PhantomData<&'m ()>,
@@ -40,56 +40,34 @@ impl<'m> Tokenizer<'m> {
     /// Text to tokens; with `parse_special` the words of special tokens in it become those tokens.
     pub fn encode(&self, text: &str, parse_special: bool) -> Result<Vec<Token>> {
         // No text has more tokens than bytes.
-        let mut tokens = vec![0; text.len()];
-        loop {
-            let mut count = 0;
+        fill(text.len(), |place, room, count| {
+            let special = parse_special as i32;
             // SAFETY: text and tokens have the lengths that are given.
             check_silent(unsafe {
-                let special = parse_special as i32;
-                let (place, room) = (tokens.as_mut_ptr(), tokens.len());
-                inlay_sys::inlay_tokenizer_encode(
-                    self.handle,
-                    text.as_ptr().cast(),
-                    text.len(),
-                    special,
-                    place,
-                    room,
-                    &mut count,
-                )
-            })?;
-            let fits = count <= tokens.len();
-            tokens.resize(count, 0);
-            if fits {
-                return Ok(tokens);
-            }
-        }
+                let (text, bytes) = (text.as_ptr().cast(), text.len());
+                inlay_sys::inlay_tokenizer_encode(self.handle, text, bytes, special, place, room, count)
+            })
+        })
     }
 
     /// Tokens to bytes; with `show_special` the words of special tokens too. Need not be whole UTF-8 characters.
     pub fn decode_bytes(&self, tokens: &[Token], show_special: bool) -> Result<Vec<u8>> {
-        let mut bytes = vec![0u8; 8 * tokens.len() + 16];
-        loop {
-            let mut count = 0;
+        fill(8 * tokens.len() + 16, |place: *mut u8, room, count| {
+            let special = show_special as i32;
             // SAFETY: as above.
             check_silent(unsafe {
-                let special = show_special as i32;
-                let (place, room) = (bytes.as_mut_ptr().cast(), bytes.len());
+                let (from, tokens) = (tokens.as_ptr(), tokens.len());
                 inlay_sys::inlay_tokenizer_decode(
                     self.handle,
-                    tokens.as_ptr(),
-                    tokens.len(),
+                    from,
+                    tokens,
                     special,
-                    place,
+                    place.cast(),
                     room,
-                    &mut count,
+                    count,
                 )
-            })?;
-            let fits = count <= bytes.len();
-            bytes.resize(count, 0);
-            if fits {
-                return Ok(bytes);
-            }
-        }
+            })
+        })
     }
 
     /// The same as text, with U+FFFD for what is no whole character.

@@ -14,6 +14,7 @@ impl Drafter for Nothing {
 
 fn once() {
     let runtime = RuntimeOptions::new().threads(1).log(|_, _| {}).create().unwrap();
+    let held = runtime.memory().now;
     let model = Model::open(&runtime, MODEL).unwrap();
     let session = Session::with(&model, &SessionOptions::new().context_length(64)).unwrap();
     let options =
@@ -21,7 +22,37 @@ fn once() {
     let mut generator = Generator::with(session, options).unwrap();
     generator.prompt("Good evening").unwrap();
     generator.answer().unwrap();
+    share(&model);
     Model::open(&runtime, "/nowhere").err().unwrap();
+    drop(generator);
+    drop(model);
+    assert_eq!(runtime.memory().now, held);
+}
+
+/// Pools, forks in one scratch, batches, grammars, streams, arenas and conversations.
+fn share(model: &Model<'_>) {
+    let small = SessionOptions::new().context_length(256);
+    let pool = Pool::new(model, &PoolOptions { tokens: 512, ..Default::default() }).unwrap();
+    let mut first = Session::in_pool(&pool, &small).unwrap();
+    first.step(1).unwrap();
+    let state = Arena::new(model.plan(&small).unwrap().pooled_session_host).unwrap();
+    let memory = ForkMemory { share_scratch: true, state: Some(state), ..Default::default() };
+    let mut second = first.fork_with(memory).unwrap();
+    Session::begin_steps(&mut [&mut first, &mut second], &[1, 2]).unwrap();
+    first.finish().unwrap();
+    assert_eq!(first.logits(0).unwrap().len(), second.logits(0).unwrap().len());
+    let mut saved = Vec::new();
+    first.save_to(&mut saved).unwrap();
+    second.load_from(&saved[..]).unwrap();
+    second.load_from(&saved[..9]).unwrap_err();
+    drop(second);
+    first.reset().unwrap();
+    let grammar = Grammar::gbnf(model, "root ::= \"yes\" | \"no\"").unwrap();
+    Grammar::gbnf(model, "leaf").unwrap_err();
+    let mut chat = Chat::new(first, ChatOptions::default()).unwrap();
+    chat.add("user", "Ale?").unwrap();
+    let answer = AnswerOptions { thinking: Thinking::Off, grammar: Some(&grammar), ..Default::default() };
+    assert!(chat.answer(&answer).unwrap().all(|event| event.is_ok()));
 }
 
 /// Bytes of the process in memory; None where the system does not say.
