@@ -7,14 +7,15 @@ static void write_log(void* user_data, inlay_log_level level, const char* messag
 }
 
 inlay_status bridge_runtime_create(int32_t device, uint32_t device_index, uint32_t threads,
-                                   uint64_t memory_limit, const char* instruction_set, uint32_t low_priority,
-                                   uintptr_t log, inlay_runtime** out_runtime) {
+                                   uint64_t memory_limit, const char* instruction_set, void* cuda_stream,
+                                   uint32_t low_priority, uintptr_t log, inlay_runtime** out_runtime) {
   inlay_runtime_params params = INLAY_RUNTIME_PARAMS_INIT;
   params.device = device;
   params.device_index = device_index;
   params.threads = threads;
   params.memory_limit = memory_limit;
   params.instruction_set = instruction_set;
+  params.cuda_stream = cuda_stream;
   params.low_priority = low_priority;
   params.log = write_log;
   params.log_user_data = (void*)log;
@@ -53,13 +54,67 @@ inlay_status bridge_file_verify(inlay_file* file, uintptr_t progress) {
   return inlay_file_verify(file, progress != 0 ? report : NULL, (void*)progress);
 }
 
-inlay_status bridge_model_create(inlay_file* file, uint32_t read_ahead, uintptr_t progress,
-                                 inlay_model** out_model) {
+inlay_status bridge_model_create(inlay_file* file, uint32_t read_ahead, void* arena, uint64_t arena_bytes,
+                                 uintptr_t progress, inlay_model** out_model) {
   inlay_model_params params = INLAY_MODEL_PARAMS_INIT;
   params.read_ahead = read_ahead;
+  params.arena = arena;
+  params.arena_bytes = arena_bytes;
   params.progress = progress != 0 ? report : NULL;
   params.progress_user_data = (void*)progress;
   return inlay_model_create(file, &params, out_model);
+}
+
+inlay_status bridge_pack(inlay_runtime* runtime, const char* input, const char* output,
+                         const char* quantisation, const char* imatrix, uintptr_t progress) {
+  inlay_pack_params params = INLAY_PACK_PARAMS_INIT;
+  params.quantisation = quantisation;
+  params.imatrix = imatrix;
+  params.progress = progress != 0 ? report : NULL;
+  params.progress_user_data = (void*)progress;
+  return inlay_pack(runtime, input, output, &params);
+}
+
+static inlay_status write_to(void* user_data, const void* data, size_t bytes) {
+  return inlayGoWrite((uintptr_t)user_data, (void*)data, bytes);
+}
+
+static inlay_status read_from(void* user_data, void* destination, size_t bytes) {
+  return inlayGoRead((uintptr_t)user_data, destination, bytes);
+}
+
+static inlay_writer writer_of(uintptr_t stream) {
+  inlay_writer writer = INLAY_WRITER_INIT;
+  writer.user_data = (void*)stream;
+  writer.write = write_to;
+  return writer;
+}
+
+static inlay_reader reader_of(uintptr_t stream) {
+  inlay_reader reader = INLAY_READER_INIT;
+  reader.user_data = (void*)stream;
+  reader.read = read_from;
+  return reader;
+}
+
+inlay_status bridge_session_save(inlay_session* session, uintptr_t stream) {
+  const inlay_writer writer = writer_of(stream);
+  return inlay_session_save(session, &writer);
+}
+
+inlay_status bridge_session_load(inlay_session* session, uintptr_t stream) {
+  const inlay_reader reader = reader_of(stream);
+  return inlay_session_load(session, &reader);
+}
+
+inlay_status bridge_generator_save(inlay_generator* generator, uintptr_t stream) {
+  const inlay_writer writer = writer_of(stream);
+  return inlay_generator_save(generator, &writer);
+}
+
+inlay_status bridge_generator_load(inlay_generator* generator, uintptr_t stream) {
+  const inlay_reader reader = reader_of(stream);
+  return inlay_generator_load(generator, &reader);
 }
 
 static inlay_status propose(void* user_data, const int32_t* tokens, size_t count, size_t max,
@@ -129,14 +184,15 @@ inlay_status bridge_generator_create(inlay_session* session, const inlay_sampler
 inlay_status bridge_chat_create(inlay_session* session, const inlay_sampler_params* sampler,
                                 const inlay_logit_bias* biases, size_t bias_count,
                                 const inlay_generator_params* params, uintptr_t drafter, uintptr_t mask,
-                                const char* tools, size_t tools_bytes, uint32_t keep_reasoning,
-                                inlay_chat** out_chat) {
+                                const inlay_chat_format* format, const char* tools, size_t tools_bytes,
+                                uint32_t keep_reasoning, inlay_chat** out_chat) {
   inlay_chat_params given = INLAY_CHAT_PARAMS_INIT;
   bridge_generator generator;
   if (params != NULL) {
     fill(&generator, sampler, biases, bias_count, params, drafter, mask);
     given.generator = &generator.params;
   }
+  given.format = format;
   given.tools = tools_bytes > 0 ? tools : NULL;
   given.tools_bytes = tools_bytes;
   given.keep_reasoning = keep_reasoning;

@@ -7,12 +7,18 @@
 #include <inlay/inlay.h>
 
 inlay_status bridge_runtime_create(int32_t device, uint32_t device_index, uint32_t threads,
-                                   uint64_t memory_limit, const char* instruction_set, uint32_t low_priority,
-                                   uintptr_t log, inlay_runtime** out_runtime);
+                                   uint64_t memory_limit, const char* instruction_set, void* cuda_stream,
+                                   uint32_t low_priority, uintptr_t log, inlay_runtime** out_runtime);
 inlay_status bridge_file_open(inlay_runtime* runtime, const char* path, uintptr_t io, inlay_file** out_file);
 inlay_status bridge_file_verify(inlay_file* file, uintptr_t progress);
-inlay_status bridge_model_create(inlay_file* file, uint32_t read_ahead, uintptr_t progress,
-                                 inlay_model** out_model);
+inlay_status bridge_model_create(inlay_file* file, uint32_t read_ahead, void* arena, uint64_t arena_bytes,
+                                 uintptr_t progress, inlay_model** out_model);
+inlay_status bridge_pack(inlay_runtime* runtime, const char* input, const char* output,
+                         const char* quantisation, const char* imatrix, uintptr_t progress);
+inlay_status bridge_session_save(inlay_session* session, uintptr_t stream);
+inlay_status bridge_session_load(inlay_session* session, uintptr_t stream);
+inlay_status bridge_generator_save(inlay_generator* generator, uintptr_t stream);
+inlay_status bridge_generator_load(inlay_generator* generator, uintptr_t stream);
 inlay_status bridge_generator_create(inlay_session* session, const inlay_sampler_params* sampler,
                                      const inlay_logit_bias* biases, size_t bias_count,
                                      const inlay_generator_params* params, uintptr_t drafter, uintptr_t mask,
@@ -21,8 +27,8 @@ inlay_status bridge_generator_create(inlay_session* session, const inlay_sampler
 inlay_status bridge_chat_create(inlay_session* session, const inlay_sampler_params* sampler,
                                 const inlay_logit_bias* biases, size_t bias_count,
                                 const inlay_generator_params* params, uintptr_t drafter, uintptr_t mask,
-                                const char* tools, size_t tools_bytes, uint32_t keep_reasoning,
-                                inlay_chat** out_chat);
+                                const inlay_chat_format* format, const char* tools, size_t tools_bytes,
+                                uint32_t keep_reasoning, inlay_chat** out_chat);
 inlay_status bridge_chat_answer(inlay_chat* chat, const inlay_chat_answer_params* params,
                                 const char* think_closing, char** stop_strings, size_t stop_count);
 inlay_status bridge_sampler_create(inlay_model* model, const inlay_sampler_params* params,

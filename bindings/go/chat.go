@@ -28,35 +28,10 @@ func (s Sampling) Options() (SamplerOptions, error) {
 		TopP: float32(params.top_p), MinP: float32(params.min_p), RepeatPenalty: float32(params.repeat_penalty)}, err
 }
 
-// RenderChat renders a chat, a JSON object with "messages" and perhaps "tools" and the template's own words, to the
-// text that chatTemplate (a model's is in its ModelInfo) gives.
-func (r *Runtime) RenderChat(chatTemplate, json string) (text string, err error) {
-	err = r.use(func(ptr *C.inlay_runtime) error {
-		format := C.inlay_chat_format{struct_size: C.sizeof_inlay_chat_format}
-		status := C.inlay_chat_format_of(ptr, chars(chatTemplate), C.size_t(len(chatTemplate)), &format)
-		if err := failRuntime(ptr, status); err != nil {
-			return err
-		}
-		buffer := make([]byte, 2*len(json)+4096)
-		for {
-			var count C.size_t
-			status := C.inlay_chat_render(ptr, &format, chars(json), C.size_t(len(json)),
-				(*C.char)(unsafe.Pointer(data(buffer))), C.size_t(len(buffer)), &count)
-			if err := failRuntime(ptr, status); err != nil {
-				return err
-			}
-			if int(count) <= len(buffer) {
-				text = string(buffer[:count])
-				return nil
-			}
-			buffer = make([]byte, count)
-		}
-	})
-	return text, err
-}
-
 // ChatOptions say how a Chat is made.
 type ChatOptions struct {
+	// Format nil: what the model's file has.
+	Format *ChatFormat
 	// Generator nil: SamplingPrecise and no drafts.
 	Generator *GeneratorOptions
 	// Tools is JSON, an array of tool definitions.
@@ -88,6 +63,9 @@ type AnswerOptions struct {
 	MaxTokens uint64
 	// RepetitionLimit is in tokens that a loop may last before it ends the answer; 0: 512.
 	RepetitionLimit uint32
+	// Grammar, where not nil, is what the answer is of, once it has been thought; nil: the generator's, or anything.
+	// Where the conversation has tools, a tool call may come instead. The first one takes about 6 MB.
+	Grammar *Grammar
 }
 
 // ChatEventKind is what an event is.
@@ -117,21 +95,23 @@ type ChatEvent struct {
 	Stop Stop
 	// Of the answer so far:
 	PromptTokens, ReusedTokens, RewoundTokens, ReasoningTokens, AnswerTokens uint64
+	PromptTime, ReasoningTime, AnswerTime                                    time.Duration
 	// ThoughtClosed: reasoning was closed by the budget.
 	ThoughtClosed bool
 }
 
 // Chat is a conversation: messages go in, events come out. One goroutine at a time.
 type Chat struct {
-	session *Session
-	ptr     *C.inlay_chat
-	hosts   hosts
-	ended   bool
+	driver[C.inlay_chat]
 }
 
 // NewChat makes a conversation on an empty session, which it drives: leave that alone.
 func NewChat(session *Session, options ChatOptions) (*Chat, error) {
-	made := &Chat{session: session, ended: true}
+	made := &Chat{driver[C.inlay_chat]{session: session, ended: true}}
+	made.destroy = func(ptr *C.inlay_chat) { C.inlay_chat_destroy(ptr) }
+	made.message = func(ptr *C.inlay_chat, buffer *C.char, capacity C.size_t) C.size_t {
+		return C.inlay_chat_message(ptr, buffer, capacity)
+	}
 	var given *C.inlay_generator_params
 	var generator GeneratorOptions
 	if options.Generator != nil {
@@ -141,50 +121,26 @@ func NewChat(session *Session, options ChatOptions) (*Chat, error) {
 		given = &params
 	}
 	sampler, biases := generator.Sampler.params()
-	err := session.with(func(ptr *C.inlay_session) C.inlay_status {
-		var out *C.inlay_chat
-		status := C.bridge_chat_create(ptr, &sampler, data(biases), C.size_t(len(biases)), given,
-			C.uintptr_t(made.hosts.handles[0]), C.uintptr_t(made.hosts.handles[1]), chars(options.Tools),
-			C.size_t(len(options.Tools)), cBool(options.KeepReasoning), &out)
-		made.ptr = out
-		return status
+	format := options.Format.params()
+	err := made.make(generator.Grammar, func(ptr *C.inlay_session, grammar *C.inlay_grammar) C.inlay_status {
+		if given != nil {
+			given.grammar = grammar
+		}
+		return C.bridge_chat_create(ptr, &sampler, data(biases), C.size_t(len(biases)), given,
+			C.uintptr_t(made.hosts.handles[0]), C.uintptr_t(made.hosts.handles[1]), format, chars(options.Tools),
+			C.size_t(len(options.Tools)), cBool(options.KeepReasoning), &made.ptr)
 	})
 	if err != nil {
-		made.hosts.drop()
 		return nil, err
 	}
-	session.hold()
-	return made, nil
+	return finalized(made, func(it *Chat) { it.finalize() }), nil
 }
 
 // Close gives the conversation up. The session stays. ErrBusy while another goroutine is inside.
-func (c *Chat) Close() error {
-	if err := c.session.enter(); err != nil {
-		return err
-	}
-	defer c.session.inside.Unlock()
-	if c.ptr != nil {
-		C.inlay_chat_destroy(c.ptr)
-		c.ptr = nil
-		c.hosts.drop()
-		c.session.release()
-	}
-	return nil
-}
+func (c *Chat) Close() error { return c.close() }
 
-func (c *Chat) with(call func(*C.inlay_chat) C.inlay_status) error {
-	if err := c.session.enter(); err != nil {
-		return err
-	}
-	defer c.session.inside.Unlock()
-	if c.ptr == nil {
-		return errClosed
-	}
-	status := call(c.ptr)
-	return c.hosts.caused(status, fail(status, func(buffer *C.char, capacity C.size_t) C.size_t {
-		return C.inlay_chat_message(c.ptr, buffer, capacity)
-	}))
-}
+// Session is the one that it drives.
+func (c *Chat) Session() *Session { return c.session }
 
 // Add adds what `role`, "system", "user" or "tool", says.
 func (c *Chat) Add(role, content string) error {
@@ -228,11 +184,12 @@ func (c *Chat) Answer(options AnswerOptions) error {
 	params.think_budget = C.uint64_t(options.ThinkBudget)
 	params.max_tokens = C.uint64_t(options.MaxTokens)
 	params.repetition_limit = C.uint32_t(options.RepetitionLimit)
-	err = c.with(func(ptr *C.inlay_chat) C.inlay_status {
-		return C.bridge_chat_answer(ptr, &params, closing, stops, C.size_t(len(options.StopStrings)))
+	return options.Grammar.lend(func(grammar *C.inlay_grammar) error {
+		params.grammar = grammar
+		return c.restart(func(ptr *C.inlay_chat) C.inlay_status {
+			return C.bridge_chat_answer(ptr, &params, closing, stops, C.size_t(len(options.StopStrings)))
+		})
 	})
-	c.ended = c.ended && err != nil
-	return err
 }
 
 // Advance gives the next event, after at most the budget; false where that is used up. After ChatEnd it gives io.EOF,
@@ -249,7 +206,8 @@ func (c *Chat) Advance(budget time.Duration) (event ChatEvent, came bool, err er
 				Call: int(out.call), Stop: Stop(out.stop), PromptTokens: uint64(out.prompt_tokens),
 				ReusedTokens: uint64(out.reused_tokens), RewoundTokens: uint64(out.rewound_tokens),
 				ReasoningTokens: uint64(out.reasoning_tokens), AnswerTokens: uint64(out.answer_tokens),
-				ThoughtClosed: out.thought_closed != 0}
+				PromptTime: time.Duration(out.prompt_ns), ReasoningTime: time.Duration(out.reasoning_ns),
+				AnswerTime: time.Duration(out.answer_ns), ThoughtClosed: out.thought_closed != 0}
 		}
 		c.ended = status == C.INLAY_END
 		return status
@@ -258,17 +216,15 @@ func (c *Chat) Advance(budget time.Duration) (event ChatEvent, came bool, err er
 }
 
 // Next waits for an event, or until the context ends. io.EOF after ChatEnd.
-func (c *Chat) Next(ctx context.Context) (event ChatEvent, err error) {
-	err = c.session.during(ctx, func() error {
-		for came := false; !came; {
-			var err error
-			if event, came, err = c.Advance(NoBudget); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return event, err
+func (c *Chat) Next(ctx context.Context) (ChatEvent, error) {
+	return waitFor(ctx, c.session, c.Advance)
+}
+
+// All gives the events of one answer, in the form that Go 1.23 can range over:
+//
+//	for event, err := range chat.All(ctx) { … }
+func (c *Chat) All(ctx context.Context) func(yield func(ChatEvent, error) bool) {
+	return each(func() (ChatEvent, error) { return c.Next(ctx) })
 }
 
 // Stop ends the answer where it is; the next event is then its end.

@@ -6,258 +6,9 @@ import "C"
 import (
 	"context"
 	"io"
-	"runtime/cgo"
 	"time"
 	"unsafe"
 )
-
-// Bias is added to a token's logit; negative infinity forbids it.
-type Bias struct {
-	Token Token
-	Bias  float32
-}
-
-// SamplerOptions say how tokens are drawn; zeros are the header's defaults, and the default is greedy.
-type SamplerOptions struct {
-	Temperature      float32
-	TopK             uint32
-	TopP, MinP       float32
-	RepeatPenalty    float32
-	FrequencyPenalty float32
-	PresencePenalty  float32
-	PenaltyWindow    uint32
-	// Seed: equal seeds give equal texts.
-	Seed   uint64
-	Biases []Bias
-}
-
-func (o *SamplerOptions) params() (C.inlay_sampler_params, []C.inlay_logit_bias) {
-	params := C.inlay_sampler_params{struct_size: C.sizeof_inlay_sampler_params}
-	params.temperature = C.float(o.Temperature)
-	params.top_k = C.uint32_t(o.TopK)
-	params.top_p = C.float(o.TopP)
-	params.min_p = C.float(o.MinP)
-	params.repeat_penalty = C.float(o.RepeatPenalty)
-	params.frequency_penalty = C.float(o.FrequencyPenalty)
-	params.presence_penalty = C.float(o.PresencePenalty)
-	params.penalty_window = C.uint32_t(o.PenaltyWindow)
-	params.seed = C.uint64_t(o.Seed)
-	biases := make([]C.inlay_logit_bias, len(o.Biases))
-	for i, bias := range o.Biases {
-		biases[i] = C.inlay_logit_bias{token: C.int32_t(bias.Token), bias: C.float(bias.Bias)}
-	}
-	return params, biases
-}
-
-// Sampler turns logits into a token. One goroutine at a time.
-type Sampler struct {
-	owned[C.inlay_sampler]
-	model *Model
-}
-
-// NewSampler makes a sampler.
-func NewSampler(model *Model, options SamplerOptions) (*Sampler, error) {
-	made := &Sampler{model: model}
-	err := model.use(func(ptr *C.inlay_model) error {
-		params, biases := options.params()
-		var out *C.inlay_sampler
-		status := C.bridge_sampler_create(ptr, &params, data(biases), C.size_t(len(biases)), &out)
-		made.ptr = out
-		return failOf(model.runtime, status)
-	})
-	if err != nil {
-		return nil, err
-	}
-	model.core.retain()
-	return made, nil
-}
-
-// Close gives the sampler up.
-func (s *Sampler) Close() error {
-	return s.close(func(ptr *C.inlay_sampler) { C.inlay_sampler_destroy(ptr) }, s.model.core)
-}
-
-// Sample draws the token at `position` from its logits and the tokens before it.
-func (s *Sampler) Sample(logits []float32, history []Token, position uint64) (token Token, err error) {
-	if len(logits) != s.model.vocabulary {
-		return 0, &Error{Status: ErrInvalidArgument, Message: "a row of logits has a number for each token"}
-	}
-	err = s.use(func(ptr *C.inlay_sampler) error {
-		var out C.int32_t
-		status := C.inlay_sampler_sample(ptr, (*C.float)(data(logits)), (*C.int32_t)(data(history)),
-			C.size_t(len(history)), C.uint64_t(position), &out)
-		token = Token(out)
-		return fail(status, nil)
-	})
-	return token, err
-}
-
-// Drafter guesses at what comes next: a dialogue tree, an index, another model. What it proposes is verified, so it
-// changes the speed and never the text.
-type Drafter interface {
-	// Propose gives up to `max` guesses at the tokens that follow `tokens`, all of the timeline, which live until it
-	// returns. An error, or a panic, stops the generator's call with ErrCallback.
-	Propose(tokens []Token, max int) ([]Token, error)
-}
-
-// Observer is a Drafter that wants to know what was appended to the timeline, prompts included; the first `accepted`
-// of the tokens came from the last proposal.
-type Observer interface {
-	Observe(tokens []Token, accepted int)
-}
-
-// Resetter is an Observer that wants to know when the timeline was changed from outside; all of it is observed anew.
-type Resetter interface {
-	Reset()
-}
-
-// drafting is a drafter behind a handle, and what went wrong in it last.
-type drafting struct {
-	drafter Drafter
-	err     error
-}
-
-//export inlayGoPropose
-func inlayGoPropose(handle C.uintptr_t, tokens *C.int32_t, count, max C.size_t, outTokens *C.int32_t,
-	outCount *C.size_t) C.inlay_status {
-	d := cgo.Handle(handle).Value().(*drafting)
-	// A panic in Observe, which can't report one, is reported here.
-	if d.err == nil {
-		d.err = guarded(func() error {
-			guesses, err := d.drafter.Propose(unsafe.Slice((*Token)(tokens), int(count)), int(max))
-			if err == nil {
-				*outCount = C.size_t(copy(unsafe.Slice((*Token)(outTokens), int(max)), guesses))
-			}
-			return err
-		})
-	}
-	if d.err != nil {
-		*outCount = 0
-		return C.INLAY_ERROR_CALLBACK
-	}
-	return C.INLAY_OK
-}
-
-//export inlayGoObserve
-func inlayGoObserve(handle C.uintptr_t, tokens *C.int32_t, count, accepted C.size_t) {
-	d := cgo.Handle(handle).Value().(*drafting)
-	if observer, ok := d.drafter.(Observer); ok {
-		if err := guarded(func() error {
-			observer.Observe(unsafe.Slice((*Token)(tokens), int(count)), int(accepted))
-			return nil
-		}); err != nil {
-			d.err = err
-		}
-	}
-}
-
-//export inlayGoReset
-func inlayGoReset(handle C.uintptr_t) {
-	d := cgo.Handle(handle).Value().(*drafting)
-	if resetter, ok := d.drafter.(Resetter); ok {
-		if err := guarded(func() error {
-			resetter.Reset()
-			return nil
-		}); err != nil {
-			d.err = err
-		}
-	}
-}
-
-// Mask has a say in what may come next: a game's rules, a list of names, a language of its own.
-type Mask interface {
-	// Allow takes from `allowed` what must not follow `tokens`, all of the timeline; both live until it returns. False:
-	// all may follow, whatever was taken. An error, or a panic, stops the generator's call with ErrCallback.
-	Allow(tokens []Token, allowed *Allowed) (bool, error)
-}
-
-// Allowed is the tokens that may follow; at first all of them.
-type Allowed struct {
-	words []uint32
-	// Vocabulary is how many tokens there are.
-	Vocabulary int
-}
-
-// Forbid says that this one must not follow.
-func (a *Allowed) Forbid(token Token) { a.words[token/32] &^= 1 << (token % 32) }
-
-// Only says that none but these may follow.
-func (a *Allowed) Only(tokens ...Token) {
-	for i := range a.words {
-		a.words[i] = 0
-	}
-	for _, token := range tokens {
-		a.words[token/32] |= 1 << (token % 32)
-	}
-}
-
-// masking is a mask behind a handle, and what went wrong in it last.
-type masking struct {
-	mask Mask
-	err  error
-}
-
-//export inlayGoAllow
-func inlayGoAllow(handle C.uintptr_t, tokens *C.int32_t, count C.size_t, allowed *C.uint32_t,
-	vocabulary C.uint32_t) C.inlay_status {
-	m := cgo.Handle(handle).Value().(*masking)
-	some := false
-	if m.err = guarded(func() (err error) {
-		words := unsafe.Slice((*uint32)(allowed), (int(vocabulary)+31)/32)
-		some, err = m.mask.Allow(unsafe.Slice((*Token)(tokens), int(count)), &Allowed{words, int(vocabulary)})
-		return err
-	}); m.err != nil {
-		return C.INLAY_ERROR_CALLBACK
-	}
-	if !some {
-		return C.INLAY_END
-	}
-	return C.INLAY_OK
-}
-
-// hosts are the callbacks that a native generator holds on to.
-type hosts struct {
-	drafts  *drafting
-	masks   *masking
-	handles [2]cgo.Handle
-}
-
-func newHosts(options *GeneratorOptions) (h hosts) {
-	if options.Drafter != nil {
-		h.drafts = &drafting{drafter: options.Drafter}
-		h.handles[0] = cgo.NewHandle(h.drafts)
-	}
-	if options.Mask != nil {
-		h.masks = &masking{mask: options.Mask}
-		h.handles[1] = cgo.NewHandle(h.masks)
-	}
-	return h
-}
-
-func (h *hosts) drop() {
-	for i, handle := range h.handles {
-		if handle != 0 {
-			handle.Delete()
-			h.handles[i] = 0
-		}
-	}
-}
-
-// caused puts what a callback reported or panicked with into an error of the library's.
-func (h *hosts) caused(status C.inlay_status, err error) error {
-	if status != C.INLAY_ERROR_CALLBACK {
-		return err
-	}
-	if h.drafts != nil {
-		err = caused(err, h.drafts.err)
-		h.drafts.err = nil
-	}
-	if h.masks != nil {
-		err = caused(err, h.masks.err)
-		h.masks.err = nil
-	}
-	return err
-}
 
 // Draft is who drafts for a Generator.
 type Draft int32
@@ -288,6 +39,9 @@ type GeneratorOptions struct {
 	ShowSpecial bool
 	// Mask, where not nil, has a say in what may come.
 	Mask Mask
+	// Grammar, where not nil, is what every answer is of. It comes to its end before MaxTokens and the context do, where
+	// they leave room for the shortest text at all. In a chat it is the default of AnswerOptions. Takes about 6 MB.
+	Grammar *Grammar
 }
 
 func (o *GeneratorOptions) params() C.inlay_generator_params {
@@ -327,71 +81,39 @@ type Piece struct {
 
 // Generator is session, sampler, drafter and text stream: prompt to text.
 type Generator struct {
-	session *Session
-	ptr     *C.inlay_generator
-	hosts   hosts
-	ended   bool
+	driver[C.inlay_generator]
 }
 
 // NewGenerator makes a generator, which drives the session: leave that alone while it generates.
 func NewGenerator(session *Session, options GeneratorOptions) (*Generator, error) {
-	made := &Generator{session: session, hosts: newHosts(&options)}
+	made := &Generator{driver[C.inlay_generator]{session: session, hosts: newHosts(&options)}}
+	made.destroy = func(ptr *C.inlay_generator) { C.inlay_generator_destroy(ptr) }
+	made.message = func(ptr *C.inlay_generator, buffer *C.char, capacity C.size_t) C.size_t {
+		return C.inlay_generator_message(ptr, buffer, capacity)
+	}
 	params := options.params()
 	sampler, biases := options.Sampler.params()
-	err := session.with(func(ptr *C.inlay_session) C.inlay_status {
-		var out *C.inlay_generator
-		status := C.bridge_generator_create(ptr, &sampler, data(biases), C.size_t(len(biases)), &params,
-			C.uintptr_t(made.hosts.handles[0]), C.uintptr_t(made.hosts.handles[1]), &out)
-		made.ptr = out
-		return status
+	err := made.make(options.Grammar, func(ptr *C.inlay_session, grammar *C.inlay_grammar) C.inlay_status {
+		params.grammar = grammar
+		return C.bridge_generator_create(ptr, &sampler, data(biases), C.size_t(len(biases)), &params,
+			C.uintptr_t(made.hosts.handles[0]), C.uintptr_t(made.hosts.handles[1]), &made.ptr)
 	})
 	if err != nil {
-		made.hosts.drop()
 		return nil, err
 	}
-	session.hold()
-	return made, nil
+	return finalized(made, func(it *Generator) { it.finalize() }), nil
 }
 
 // Close gives the generator up. The session stays. ErrBusy while another goroutine is inside.
-func (g *Generator) Close() error {
-	if err := g.session.enter(); err != nil {
-		return err
-	}
-	defer g.session.inside.Unlock()
-	if g.ptr != nil {
-		C.inlay_generator_destroy(g.ptr)
-		g.ptr = nil
-		g.hosts.drop()
-		g.session.release()
-	}
-	return nil
-}
+func (g *Generator) Close() error { return g.close() }
 
 // Session is the one that it drives.
 func (g *Generator) Session() *Session { return g.session }
 
-func (g *Generator) with(call func(*C.inlay_generator) C.inlay_status) error {
-	if err := g.session.enter(); err != nil {
-		return err
-	}
-	defer g.session.inside.Unlock()
-	if g.ptr == nil {
-		return errClosed
-	}
-	status := call(g.ptr)
-	err := fail(status, func(buffer *C.char, capacity C.size_t) C.size_t {
-		return C.inlay_generator_message(g.ptr, buffer, capacity)
-	})
-	return g.hosts.caused(status, err)
-}
-
 func (g *Generator) prompt(text string, parseSpecial bool) error {
-	err := g.with(func(ptr *C.inlay_generator) C.inlay_status {
+	return g.restart(func(ptr *C.inlay_generator) C.inlay_status {
 		return C.inlay_generator_prompt_text(ptr, chars(text), C.size_t(len(text)), C.int32_t(cBool(parseSpecial)))
 	})
-	g.ended = g.ended && err != nil
-	return err
 }
 
 // Prompt appends a prompt; it is fed when the next piece is asked for. The words of special tokens become those tokens.
@@ -402,11 +124,9 @@ func (g *Generator) PromptPlain(text string) error { return g.prompt(text, false
 
 // PromptTokens appends a prompt of tokens.
 func (g *Generator) PromptTokens(tokens []Token) error {
-	err := g.with(func(ptr *C.inlay_generator) C.inlay_status {
+	return g.restart(func(ptr *C.inlay_generator) C.inlay_status {
 		return C.inlay_generator_prompt_tokens(ptr, (*C.int32_t)(data(tokens)), C.size_t(len(tokens)))
 	})
-	g.ended = g.ended && err != nil
-	return err
 }
 
 // Advance goes on generating for at most the budget, and says whether something came. The last piece of an answer has
@@ -437,38 +157,50 @@ func (g *Generator) Advance(budget time.Duration) (piece Piece, came bool, err e
 // Save gives all of the generator and its session as bytes, at any time: in the middle of a sentence, of a prompt, of a
 // round. What was generated since the last piece is taken back and computed again.
 func (g *Generator) Save() (saved []byte, err error) {
-	err = g.with(func(ptr *C.inlay_generator) C.inlay_status {
-		saved = make([]byte, C.inlay_generator_save_bytes(ptr))
-		var count C.uint64_t
-		status := C.inlay_generator_save_memory(ptr, unsafe.Pointer(data(saved)), C.uint64_t(len(saved)), &count)
-		saved = saved[:count]
+	err = g.with(func(ptr *C.inlay_generator) (status C.inlay_status) {
+		saved, status = saveBytes(C.inlay_generator_save_bytes(ptr),
+			func(place unsafe.Pointer, room C.uint64_t, count *C.uint64_t) C.inlay_status {
+				return C.inlay_generator_save_memory(ptr, place, room, count)
+			})
 		return status
 	})
 	return saved, err
 }
 
+// SaveTo writes the same in pieces of at most some hundred kilobytes. An error of the writer's is the cause of
+// ErrCallback.
+func (g *Generator) SaveTo(to io.Writer) error {
+	return streaming(to, nil, func(handle C.uintptr_t) error {
+		return g.with(func(ptr *C.inlay_generator) C.inlay_status { return C.bridge_generator_save(ptr, handle) })
+	})
+}
+
 // Load replaces all of it by what was saved: with equal options the text goes on with the same words.
 func (g *Generator) Load(saved []byte) error {
-	err := g.with(func(ptr *C.inlay_generator) C.inlay_status {
+	return g.restart(func(ptr *C.inlay_generator) C.inlay_status {
 		return C.inlay_generator_load_memory(ptr, unsafe.Pointer(data(saved)), C.uint64_t(len(saved)))
 	})
-	g.ended = g.ended && err != nil
-	return err
+}
+
+// LoadFrom reads the same, as far as what was saved goes. What is damaged after its first 512 bytes, or a reader that
+// fails, leaves generator and session empty.
+func (g *Generator) LoadFrom(from io.Reader) error {
+	return streaming(nil, from, func(handle C.uintptr_t) error {
+		return g.restart(func(ptr *C.inlay_generator) C.inlay_status { return C.bridge_generator_load(ptr, handle) })
+	})
+}
+
+// Progress says where the round under way stands; its longest slice counts sampling, drafting and text too.
+func (g *Generator) Progress() (Progress, error) {
+	out := C.inlay_progress{struct_size: C.sizeof_inlay_progress}
+	err := g.with(func(ptr *C.inlay_generator) C.inlay_status { return C.inlay_generator_get_progress(ptr, &out) })
+	return newProgress(&out), err
 }
 
 // Next waits for a piece, or until the context ends; then the work it stopped is as if it had not begun. io.EOF after
 // the last piece of an answer.
-func (g *Generator) Next(ctx context.Context) (piece Piece, err error) {
-	err = g.session.during(ctx, func() error {
-		for came := false; !came; {
-			var err error
-			if piece, came, err = g.Advance(NoBudget); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return piece, err
+func (g *Generator) Next(ctx context.Context) (Piece, error) {
+	return waitFor(ctx, g.session, g.Advance)
 }
 
 // Answer gives all of one answer.
@@ -490,17 +222,7 @@ func (g *Generator) Answer(ctx context.Context) (string, error) {
 //
 //	for piece, err := range generator.All(ctx) { … }
 func (g *Generator) All(ctx context.Context) func(yield func(Piece, error) bool) {
-	return func(yield func(Piece, error) bool) {
-		for {
-			piece, err := g.Next(ctx)
-			if err == io.EOF {
-				return
-			}
-			if !yield(piece, err) || err != nil {
-				return
-			}
-		}
-	}
+	return each(func() (Piece, error) { return g.Next(ctx) })
 }
 
 // Event is a piece or the error that ended the stream.

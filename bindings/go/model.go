@@ -44,7 +44,7 @@ func OpenFile(runtime *Runtime, source Source) (*File, error) {
 		return nil, err
 	}
 	runtime.core.retain()
-	return made, nil
+	return finalized(made, func(it *File) { it.Close() }), nil
 }
 
 // Close gives the file up; a model that was made of it stays.
@@ -204,6 +204,9 @@ type ModelOptions struct {
 	ReadAhead bool
 	// Progress is called between parts of the loading; an error, or a panic, stops it with ErrCancelled.
 	Progress func(done, total uint64) error
+	// Arena is memory of MemoryPlan.ModelHost bytes for the model to live in; nil: Inlay's own. The model takes it and
+	// gives it back when it and all made from it are closed.
+	Arena *Arena
 }
 
 // watcher is a progress callback behind a handle.
@@ -255,25 +258,31 @@ type Model struct {
 	embedding  int
 }
 
-// NewModel makes a file's weights usable; the file may be closed afterwards.
+// NewModel makes a file's weights usable; the file may be closed afterwards. After an error the arena is still the
+// caller's.
 func NewModel(file *File, options ModelOptions) (*Model, error) {
 	w, handle, done := watch(options.Progress)
 	defer done()
-	made := &Model{core: file.core, runtime: file.runtime}
-	err := file.use(func(ptr *C.inlay_file) error {
+	of, err := file.core.child(options.Arena)
+	if err != nil {
+		return nil, err
+	}
+	made := &Model{core: of, runtime: file.runtime}
+	err = file.use(func(ptr *C.inlay_file) error {
+		arena, bytes := options.Arena.parts()
 		var out *C.inlay_model
-		status := C.bridge_model_create(ptr, cBool(options.ReadAhead), C.uintptr_t(handle), &out)
+		status := C.bridge_model_create(ptr, cBool(options.ReadAhead), arena, bytes, C.uintptr_t(handle), &out)
 		made.ptr = out
 		return caused(caused(file.fail(status), file.io.cause()), w.cause())
 	})
 	if err != nil {
+		of.abandon()
 		return nil, err
 	}
 	info := C.inlay_model_info{struct_size: C.sizeof_inlay_model_info}
 	C.inlay_model_get_info(made.ptr, &info)
 	made.vocabulary, made.embedding = int(info.vocabulary_size), int(info.embedding_length)
-	file.core.retain()
-	return made, nil
+	return finalized(made, func(it *Model) { it.Close() }), nil
 }
 
 // OpenModel opens a file and makes its model.

@@ -6,6 +6,7 @@ import "C"
 
 import (
 	"fmt"
+	"runtime"
 	"runtime/cgo"
 	"sync"
 	"sync/atomic"
@@ -42,6 +43,8 @@ type RuntimeOptions struct {
 	// InstructionSet is "scalar", "avx2", "avx512", "amx" or "neon" instead of the best there is.
 	InstructionSet string
 	LowPriority    bool
+	// CUDAStream is a cudaStream_t of yours, which outlives all that is made from the runtime; nil: one of Inlay's own.
+	CUDAStream unsafe.Pointer
 	// Log takes each line; called at create, open and close, by any goroutine that does these.
 	Log func(level LogLevel, message string)
 }
@@ -59,6 +62,8 @@ type core struct {
 	log        func(LogLevel, string)
 	mutex      sync.Mutex
 	lastError  string
+	parent     *core  // of what is not the runtime's own
+	arena      *Arena // given back with the last reference
 }
 
 func (c *core) retain() *core {
@@ -68,8 +73,34 @@ func (c *core) retain() *core {
 
 func (c *core) release() {
 	if atomic.AddInt32(&c.references, -1) == 0 {
-		c.handle.Delete()
+		if c.parent == nil {
+			c.handle.Delete()
+			return
+		}
+		c.arena.give()
+		c.parent.release()
 	}
+}
+
+// child is for objects that live in an arena, which may be nil, and all that is made from them.
+func (c *core) child(arena *Arena) (*core, error) {
+	if err := arena.take(); err != nil {
+		return nil, err
+	}
+	return &core{references: 1, parent: c.retain(), arena: arena}, nil
+}
+
+// abandon is release where nothing was made: the arena is the caller's again.
+func (c *core) abandon() {
+	c.arena.leave()
+	c.arena = nil
+	c.release()
+}
+
+// finalized closes what was not closed when nothing refers to it any more.
+func finalized[T any](made *T, close func(*T)) *T {
+	runtime.SetFinalizer(made, close)
+	return made
 }
 
 // owned is a handle that any number of goroutines may use until it is closed.
@@ -133,14 +164,14 @@ func NewRuntime(options RuntimeOptions) (*Runtime, error) {
 	made := &Runtime{core: of}
 	var ptr *C.inlay_runtime
 	status := C.bridge_runtime_create(C.int32_t(options.Device), C.uint32_t(options.DeviceIndex),
-		C.uint32_t(options.Threads), C.uint64_t(options.MemoryLimit), set, cBool(options.LowPriority),
-		C.uintptr_t(of.handle), &ptr)
+		C.uint32_t(options.Threads), C.uint64_t(options.MemoryLimit), set, options.CUDAStream,
+		cBool(options.LowPriority), C.uintptr_t(of.handle), &ptr)
 	if status < 0 {
 		defer of.release()
 		return nil, &Error{Status: Status(status), Message: of.lastError}
 	}
 	made.ptr = ptr
-	return made, nil
+	return finalized(made, func(it *Runtime) { it.Close() }), nil
 }
 
 // Close gives the runtime up; what was made from it keeps what it needs.
@@ -163,6 +194,29 @@ func (r *Runtime) Memory(reset bool) (use MemoryUse, err error) {
 	err = r.use(func(ptr *C.inlay_runtime) error {
 		out := C.inlay_memory_use{struct_size: C.sizeof_inlay_memory_use}
 		status := C.inlay_runtime_memory(ptr, C.int32_t(cBool(reset)), &out)
+		use = MemoryUse{uint64(out.now), uint64(out.high_water)}
+		return fail(status, nil)
+	})
+	return use, err
+}
+
+// MemoryKind is what host memory is held for.
+type MemoryKind int32
+
+// The kinds of the header.
+const (
+	MemoryOther   MemoryKind = C.INLAY_MEMORY_OTHER
+	MemoryModel   MemoryKind = C.INLAY_MEMORY_MODEL
+	MemoryState   MemoryKind = C.INLAY_MEMORY_STATE
+	MemoryScratch MemoryKind = C.INLAY_MEMORY_SCRATCH
+)
+
+// MemoryOf says what is held for one kind alone; with reset its high water starts again from now. Arenas are not
+// counted.
+func (r *Runtime) MemoryOf(kind MemoryKind, reset bool) (use MemoryUse, err error) {
+	err = r.use(func(ptr *C.inlay_runtime) error {
+		out := C.inlay_memory_use{struct_size: C.sizeof_inlay_memory_use}
+		status := C.inlay_runtime_memory_of(ptr, C.inlay_memory_kind(kind), C.int32_t(cBool(reset)), &out)
 		use = MemoryUse{uint64(out.now), uint64(out.high_water)}
 		return fail(status, nil)
 	})
@@ -203,10 +257,25 @@ func (r *Runtime) MeasureBandwidth() (bytes float64, err error) {
 	return bytes, err
 }
 
+// PackOptions say how a package is made.
+type PackOptions struct {
+	// Quantisation is "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q2_k", "fp8" or "nvfp4"; empty: every tensor as it is.
+	Quantisation string
+	// Imatrix is the path of an importance matrix in llama.cpp's GGUF form, for the K types.
+	Imatrix string
+	// Progress is called meanwhile; an error, or a panic, stops it with ErrCancelled.
+	Progress func(done, total uint64) error
+}
+
 // Pack makes a package of a model in any form; an empty quantisation leaves every tensor as it is.
 func (r *Runtime) Pack(input, output, quantisation string) error {
-	var words [3]*C.char
-	for i, text := range []string{input, output, quantisation} {
+	return r.PackWith(input, output, PackOptions{Quantisation: quantisation})
+}
+
+// PackWith makes a package of a model in any form, as the options say.
+func (r *Runtime) PackWith(input, output string, options PackOptions) error {
+	var words [4]*C.char
+	for i, text := range []string{input, output, options.Quantisation, options.Imatrix} {
 		word, err := cString(text)
 		if err != nil {
 			return err
@@ -214,11 +283,10 @@ func (r *Runtime) Pack(input, output, quantisation string) error {
 		defer C.free(unsafe.Pointer(word))
 		words[i] = word
 	}
+	w, handle, done := watch(options.Progress)
+	defer done()
 	return r.use(func(ptr *C.inlay_runtime) error {
-		params := (*C.inlay_pack_params)(C.calloc(1, C.sizeof_inlay_pack_params))
-		defer C.free(unsafe.Pointer(params))
-		params.struct_size = C.sizeof_inlay_pack_params
-		params.quantisation = words[2]
-		return failRuntime(ptr, C.inlay_pack(ptr, words[0], words[1], params))
+		status := C.bridge_pack(ptr, words[0], words[1], words[2], words[3], C.uintptr_t(handle))
+		return caused(failRuntime(ptr, status), w.cause())
 	})
 }

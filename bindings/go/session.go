@@ -1,17 +1,11 @@
 package inlay
 
-// #include <stdlib.h>
 // #include "bridge.h"
-//
-// static void *take(size_t bytes, void **out_aligned) {
-//   char *memory = calloc(1, bytes + 64);
-//   *out_aligned = memory == NULL ? NULL : memory + (64 - (uintptr_t)memory % 64) % 64;
-//   return memory;
-// }
 import "C"
 
 import (
 	"context"
+	"io"
 	"sync"
 	"time"
 	"unsafe"
@@ -42,6 +36,13 @@ type SessionOptions struct {
 	State *Arena
 	// Scratch likewise, of MemoryPlan.ScratchHost bytes.
 	Scratch *Arena
+	// Pool gives KV pages as the timeline grows; nil: pages of the session's own for its whole context. With a pool a
+	// feed that needs more pages than are free is ErrMemoryLimit and leaves the session as it was.
+	Pool *Pool
+	// ShareScratch, where not nil, lets the session work in the scratch of this one, which has the same model and equal
+	// options, and both or neither a pool. While one of them has work under way, the others refuse theirs with
+	// ErrWrongState; a second goroutine inside any of them gets ErrBusy.
+	ShareScratch *Session
 }
 
 func (o SessionOptions) params() C.inlay_session_params {
@@ -50,71 +51,84 @@ func (o SessionOptions) params() C.inlay_session_params {
 	params.kv_type = C.int32_t(o.KVType)
 	params.mtp = cBool(o.MTP)
 	params.prefill_chunk = C.uint32_t(o.PrefillChunk)
-	if o.State != nil {
-		params.state_arena, params.state_arena_bytes = o.State.aligned, C.uint64_t(o.State.bytes)
-	}
-	if o.Scratch != nil {
-		params.scratch_arena, params.scratch_arena_bytes = o.Scratch.aligned, C.uint64_t(o.Scratch.bytes)
-	}
+	params.state_arena, params.state_arena_bytes = o.State.parts()
+	params.scratch_arena, params.scratch_arena_bytes = o.Scratch.parts()
 	return params
-}
-
-// Arena is memory outside Go's heap for a session, zeroed, so that no page fault waits in a frame.
-type Arena struct {
-	memory, aligned unsafe.Pointer
-	bytes           uint64
-}
-
-// NewArena takes `bytes` bytes.
-func NewArena(bytes uint64) (*Arena, error) {
-	arena := &Arena{bytes: bytes}
-	arena.memory = C.take(C.size_t(bytes), &arena.aligned)
-	if arena.memory == nil {
-		return nil, &Error{Status: ErrOutOfMemory, Message: "no memory for an arena"}
-	}
-	return arena, nil
-}
-
-// Close gives the memory back. A session that was made in an arena does this itself.
-func (a *Arena) Close() error {
-	if a != nil {
-		C.free(a.memory)
-		a.memory, a.aligned, a.bytes = nil, nil, 0
-	}
-	return nil
 }
 
 // Session is one timeline of tokens.
 type Session struct {
 	model  *Model
-	inside sync.Mutex // one goroutine at a time; taken without waiting
-	life   sync.Mutex // of what follows, for Cancel comes from anywhere
+	inside *sync.Mutex // one goroutine at a time, of all that share the scratch; taken without waiting
+	life   sync.Mutex  // of what follows, for Cancel comes from anywhere
 	ptr    *C.inlay_session
 	users  int // generators that need ptr, and the session's own hold
 	closed bool
-	arenas [2]*Arena
+	core   *core // the model's or the pool's child, with the state's arena
+	bench  *core // the model's child, with the scratch's arena; shared with the scratch
 }
 
 // NewSession makes an empty timeline. All memory that it will ever use is taken here. After an error the arenas are
 // still the caller's.
-func NewSession(model *Model, options SessionOptions) (*Session, error) {
-	var made *Session
-	err := model.use(func(ptr *C.inlay_model) error {
-		params := options.params()
-		var out *C.inlay_session
-		if err := failOf(model.runtime, C.inlay_session_create(ptr, &params, &out)); err != nil {
-			return err
-		}
-		made = newSession(model, out)
-		made.arenas = [2]*Arena{options.State, options.Scratch}
-		return nil
+func NewSession(model *Model, options SessionOptions) (made *Session, err error) {
+	params := options.params()
+	err = model.use(func(ptr *C.inlay_model) error {
+		return options.Pool.lend(func(pool *C.inlay_pool) error {
+			return options.ShareScratch.lend(func(shared *C.inlay_session) error {
+				params.pool, params.share_scratch = pool, shared
+				home := model.core
+				if options.Pool != nil {
+					home = options.Pool.core
+				}
+				made, err = newSession(model, home, options.State, options.Scratch, options.ShareScratch,
+					func(out **C.inlay_session) error {
+						return failOf(model.runtime, C.inlay_session_create(ptr, &params, out))
+					})
+				return err
+			})
+		})
 	})
 	return made, err
 }
 
-func newSession(model *Model, ptr *C.inlay_session) *Session {
-	model.core.retain()
-	return &Session{model: model, ptr: ptr, users: 1}
+// newSession keeps the arenas, and with home the pool or the model, for what create makes; shared is whose scratch it
+// works in, or nil.
+func newSession(model *Model, home *core, state, scratch *Arena, shared *Session,
+	create func(out **C.inlay_session) error) (made *Session, err error) {
+	made = &Session{model: model, inside: &sync.Mutex{}, users: 1}
+	if made.core, err = home.child(state); err != nil {
+		return nil, err
+	}
+	if shared != nil {
+		made.inside, made.bench = shared.inside, shared.bench.retain()
+	} else if made.bench, err = model.core.child(scratch); err != nil {
+		made.core.abandon()
+		return nil, err
+	}
+	var out *C.inlay_session
+	if err = create(&out); err != nil {
+		made.core.abandon()
+		if shared != nil {
+			made.bench.release()
+		} else {
+			made.bench.abandon()
+		}
+		return nil, err
+	}
+	made.ptr = out
+	return finalized(made, (*Session).finalize), nil
+}
+
+// finalize is Close for who forgot it; it waits where a session that shares the scratch is in use.
+func (s *Session) finalize() {
+	go func() {
+		s.inside.Lock()
+		defer s.inside.Unlock()
+		if !s.closed {
+			s.closed = true
+			s.release()
+		}
+	}()
 }
 
 // enter keeps a second goroutine out, and callbacks of the first.
@@ -125,8 +139,11 @@ func (s *Session) enter() error {
 	return nil
 }
 
-// with runs a call on the open session.
-func (s *Session) with(call func(*C.inlay_session) C.inlay_status) error {
+// lend gives the open native session, nil for nil, and keeps others out meanwhile.
+func (s *Session) lend(call func(*C.inlay_session) error) error {
+	if s == nil {
+		return call(nil)
+	}
 	if err := s.enter(); err != nil {
 		return err
 	}
@@ -134,7 +151,12 @@ func (s *Session) with(call func(*C.inlay_session) C.inlay_status) error {
 	if s.closed {
 		return errClosed
 	}
-	return s.fail(call(s.ptr))
+	return call(s.ptr)
+}
+
+// with runs a call on the open session.
+func (s *Session) with(call func(*C.inlay_session) C.inlay_status) error {
+	return s.lend(func(ptr *C.inlay_session) error { return s.fail(call(ptr)) })
 }
 
 func (s *Session) fail(status C.inlay_status) error {
@@ -172,10 +194,8 @@ func (s *Session) release() {
 	}
 	C.inlay_session_destroy(s.ptr)
 	s.ptr = nil
-	for _, arena := range s.arenas {
-		_ = arena.Close()
-	}
-	s.model.core.release()
+	s.core.release()
+	s.bench.release()
 }
 
 // Cancel stops the work under way within one slice. Any goroutine, at any time; without work it does nothing.
@@ -222,14 +242,34 @@ func (s *Session) during(ctx context.Context, work func() error) error {
 	return err
 }
 
-// Fork makes a new session that stands where this one stands.
-func (s *Session) Fork() (*Session, error) {
-	var out *C.inlay_session
-	err := s.with(func(ptr *C.inlay_session) C.inlay_status { return C.inlay_session_fork(ptr, &out) })
-	if err != nil {
-		return nil, err
+// Fork makes a new session that stands where this one stands, in memory of its own, as much as this one has. In a pool
+// it has this one's full pages too.
+func (s *Session) Fork() (*Session, error) { return s.ForkWith(ForkOptions{}) }
+
+// ForkOptions say where a fork lives and works; zeros are memory of Inlay's own.
+type ForkOptions struct {
+	// ShareScratch lets it work in the scratch of the session that is forked, as in SessionOptions.
+	ShareScratch bool
+	// State and Scratch are as in SessionOptions.
+	State, Scratch *Arena
+}
+
+// ForkWith makes a new session that stands where this one stands. After an error the arenas are still the caller's.
+func (s *Session) ForkWith(options ForkOptions) (fork *Session, err error) {
+	params := C.inlay_fork_params{struct_size: C.sizeof_inlay_fork_params}
+	params.share_scratch = cBool(options.ShareScratch)
+	params.state_arena, params.state_arena_bytes = options.State.parts()
+	params.scratch_arena, params.scratch_arena_bytes = options.Scratch.parts()
+	var shared *Session
+	if options.ShareScratch {
+		shared = s
 	}
-	return newSession(s.model, out), nil
+	err = s.lend(func(ptr *C.inlay_session) error {
+		fork, err = newSession(s.model, s.core.parent, options.State, options.Scratch, shared,
+			func(out **C.inlay_session) error { return s.fail(C.inlay_session_fork_with(ptr, &params, out)) })
+		return err
+	})
+	return fork, err
 }
 
 // Prefill feeds a prompt; its logits are one row, after the last token. When the context ends, so does the work.
@@ -278,6 +318,28 @@ func (s *Session) BeginVerify(tokens []Token) error {
 	})
 }
 
+// BeginSteps begins a step of each of several sessions that share their scratch, in one pass over the weights: tokens[i]
+// for sessions[i], at most MaxWidth of them. The work is then the first one's to Advance, Poll, Finish or Cancel; the
+// others are busy meanwhile. Each has its own row of logits afterwards. Where one can't take its token, none is begun.
+func BeginSteps(sessions []*Session, tokens []Token) error {
+	if len(sessions) == 0 || len(sessions) != len(tokens) {
+		return &Error{Status: ErrInvalidArgument, Message: "each of the sessions takes one token"}
+	}
+	leader, pointers := sessions[0], make([]*C.inlay_session, len(sessions))
+	return leader.lend(func(*C.inlay_session) error {
+		for i, session := range sessions {
+			if session.inside != leader.inside {
+				return &Error{Status: ErrInvalidArgument, Message: "the sessions do not share their scratch"}
+			}
+			if session.closed {
+				return errClosed
+			}
+			pointers[i] = session.ptr
+		}
+		return leader.fail(C.inlay_session_begin_steps(data(pointers), (*C.int32_t)(data(tokens)), C.size_t(len(tokens))))
+	})
+}
+
 // Progress is where a piece of work stands.
 type Progress struct {
 	SlicesDone, SlicesTotal uint64
@@ -287,6 +349,11 @@ type Progress struct {
 	Remaining time.Duration
 	// Position is in tokens kept so far, the others of the work under way.
 	Position, TokensDone, TokensTotal uint64
+}
+
+func newProgress(out *C.inlay_progress) Progress {
+	return Progress{uint64(out.slices_done), uint64(out.slices_total), time.Duration(out.longest_slice_ns),
+		time.Duration(out.remaining_ns), uint64(out.position), uint64(out.tokens_done), uint64(out.tokens_total)}
 }
 
 // NoBudget lets work run to its end.
@@ -307,9 +374,25 @@ func (s *Session) Advance(budget time.Duration) (done bool, progress Progress, e
 		done = status == C.INLAY_OK
 		return status
 	})
-	progress = Progress{uint64(out.slices_done), uint64(out.slices_total), time.Duration(out.longest_slice_ns),
-		time.Duration(out.remaining_ns), uint64(out.position), uint64(out.tokens_done), uint64(out.tokens_total)}
-	return done, progress, err
+	return done, newProgress(&out), err
+}
+
+// Poll goes on without waiting, and says whether the work is done: a device with a queue of its own is handed it, the CPU
+// does one slice.
+func (s *Session) Poll() (done bool, err error) {
+	err = s.with(func(ptr *C.inlay_session) C.inlay_status {
+		status := C.inlay_session_poll(ptr)
+		done = status == C.INLAY_OK
+		return status
+	})
+	return done, err
+}
+
+// Finish waits for the end of the work that was begun. When the context ends, so does the work.
+func (s *Session) Finish(ctx context.Context) error {
+	return s.during(ctx, func() error {
+		return s.with(func(ptr *C.inlay_session) C.inlay_status { return C.inlay_session_finish(ptr) })
+	})
 }
 
 // Commit keeps the first `count` tokens of the last verify and forgets the rest.
@@ -329,14 +412,22 @@ func (s *Session) Reset() error {
 
 // Save gives all of the session as bytes, for Load. Nothing may be under way.
 func (s *Session) Save() (saved []byte, err error) {
-	err = s.with(func(ptr *C.inlay_session) C.inlay_status {
-		saved = make([]byte, C.inlay_session_save_bytes(ptr))
-		var count C.uint64_t
-		status := C.inlay_session_save_memory(ptr, unsafe.Pointer(data(saved)), C.uint64_t(len(saved)), &count)
-		saved = saved[:count]
+	err = s.with(func(ptr *C.inlay_session) (status C.inlay_status) {
+		saved, status = saveBytes(C.inlay_session_save_bytes(ptr),
+			func(place unsafe.Pointer, room C.uint64_t, count *C.uint64_t) C.inlay_status {
+				return C.inlay_session_save_memory(ptr, place, room, count)
+			})
 		return status
 	})
 	return saved, err
+}
+
+// SaveTo writes the same in pieces of at most some hundred kilobytes. An error of the writer's is the cause of
+// ErrCallback.
+func (s *Session) SaveTo(to io.Writer) error {
+	return streaming(to, nil, func(handle C.uintptr_t) error {
+		return s.with(func(ptr *C.inlay_session) C.inlay_status { return C.bridge_session_save(ptr, handle) })
+	})
 }
 
 // Load replaces all of the session by what was saved; it refuses what is damaged or of another model.
@@ -346,15 +437,27 @@ func (s *Session) Load(saved []byte) error {
 	})
 }
 
+// LoadFrom reads the same, as far as what was saved goes. What is damaged after its first 512 bytes, or a reader that
+// fails, leaves the session empty.
+func (s *Session) LoadFrom(from io.Reader) error {
+	return streaming(nil, from, func(handle C.uintptr_t) error {
+		return s.with(func(ptr *C.inlay_session) C.inlay_status { return C.bridge_session_load(ptr, handle) })
+	})
+}
+
 // RewindTo makes the session stand where `mark` stands, for example a fork of it made earlier.
 func (s *Session) RewindTo(mark *Session) error {
-	return s.with(func(ptr *C.inlay_session) C.inlay_status {
-		status := C.inlay_status(C.INLAY_ERROR_WRONG_STATE)
-		_ = mark.with(func(stands *C.inlay_session) C.inlay_status {
-			status = C.inlay_session_rewind_to(ptr, stands)
-			return C.INLAY_OK
-		})
-		return status
+	return s.lend(func(ptr *C.inlay_session) error {
+		if mark.inside != s.inside {
+			if err := mark.enter(); err != nil {
+				return err
+			}
+			defer mark.inside.Unlock()
+		}
+		if mark.closed {
+			return errClosed
+		}
+		return s.fail(C.inlay_session_rewind_to(ptr, mark.ptr))
 	})
 }
 
@@ -393,6 +496,15 @@ func (s *Session) Position() (position uint64) {
 	return position
 }
 
+// ContextLength is the most tokens that it holds.
+func (s *Session) ContextLength() (length int) {
+	_ = s.with(func(ptr *C.inlay_session) C.inlay_status {
+		length = int(C.inlay_session_context_length(ptr))
+		return C.INLAY_OK
+	})
+	return length
+}
+
 // Tokens is a copy of the tokens kept so far.
 func (s *Session) Tokens() (tokens []Token) {
 	_ = s.with(func(ptr *C.inlay_session) C.inlay_status {
@@ -402,28 +514,44 @@ func (s *Session) Tokens() (tokens []Token) {
 	return tokens
 }
 
-// Logits appends row `row` of the last pass's logits to `to`, a number for each token of the vocabulary.
-func (s *Session) Logits(row int, to []float32) (logits []float32, err error) {
-	err = s.with(func(ptr *C.inlay_session) C.inlay_status {
+// Logits appends row `row` of the last pass's logits to `to`, a number for each token of the vocabulary. After a pass of
+// another session in the same scratch there are none: ErrWrongState.
+func (s *Session) Logits(row int, to []float32) ([]float32, error) {
+	return s.row(to, s.model.vocabulary, func(ptr *C.inlay_session, out **C.float) C.inlay_status {
+		return C.inlay_session_logits(ptr, C.size_t(row), out)
+	})
+}
+
+// Hidden appends the hidden state that a row of logits came from to `to`, embedding length numbers.
+func (s *Session) Hidden(row int, to []float32) ([]float32, error) {
+	return s.row(to, s.model.embedding, func(ptr *C.inlay_session, out **C.float) C.inlay_status {
+		return C.inlay_session_hidden(ptr, C.size_t(row), out)
+	})
+}
+
+func (s *Session) row(to []float32, width int,
+	ask func(*C.inlay_session, **C.float) C.inlay_status) ([]float32, error) {
+	err := s.with(func(ptr *C.inlay_session) C.inlay_status {
 		var out *C.float
-		status := C.inlay_session_logits(ptr, C.size_t(row), &out)
+		status := ask(ptr, &out)
 		if status == C.INLAY_OK {
-			to = append(to, unsafe.Slice((*float32)(out), s.model.vocabulary)...)
+			to = append(to, unsafe.Slice((*float32)(out), width)...)
 		}
 		return status
 	})
 	return to, err
 }
 
-// Hidden appends the hidden state that a row of logits came from to `to`, embedding length numbers.
-func (s *Session) Hidden(row int, to []float32) (hidden []float32, err error) {
-	err = s.with(func(ptr *C.inlay_session) C.inlay_status {
-		var out *C.float
-		status := C.inlay_session_hidden(ptr, C.size_t(row), &out)
-		if status == C.INLAY_OK {
-			to = append(to, unsafe.Slice((*float32)(out), s.model.embedding)...)
-		}
-		return status
+// MTPLogits gives the MTP head's logits after each of these tokens but the last, a row of vocabulary size numbers each,
+// for tests and tools. The session must be empty, with MTP on; it is empty again afterwards.
+func (s *Session) MTPLogits(tokens []Token) ([]float32, error) {
+	rows := 0
+	if len(tokens) > 1 {
+		rows = len(tokens) - 1
+	}
+	logits := make([]float32, rows*s.model.vocabulary)
+	err := s.with(func(ptr *C.inlay_session) C.inlay_status {
+		return C.inlay_session_mtp_logits(ptr, (*C.int32_t)(data(tokens)), C.size_t(len(tokens)), (*C.float)(data(logits)))
 	})
-	return to, err
+	return logits, err
 }

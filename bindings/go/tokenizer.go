@@ -25,7 +25,7 @@ func NewTokenizer(file *File) (*Tokenizer, error) {
 		return nil, err
 	}
 	file.core.retain()
-	return made, nil
+	return finalized(made, func(it *Tokenizer) { it.Close() }), nil
 }
 
 // Tokenizer is the model's own; it need not be closed, and ends with the model. ErrUnsupported where the file has
@@ -60,46 +60,26 @@ func chars(text string) *C.char { return (*C.char)(unsafe.Pointer(data([]byte(te
 
 // Encode turns text into tokens; with parseSpecial the words of special tokens in it become those tokens.
 func (t *Tokenizer) Encode(text string, parseSpecial bool) (tokens []Token, err error) {
-	// No text has more tokens than bytes.
-	tokens = make([]Token, len(text))
-	err = t.use(func(ptr *C.inlay_tokenizer) error {
-		for {
-			var count C.size_t
-			status := C.inlay_tokenizer_encode(ptr, chars(text), C.size_t(len(text)), C.int32_t(cBool(parseSpecial)),
-				(*C.int32_t)(data(tokens)), C.size_t(len(tokens)), &count)
-			if err := fail(status, nil); err != nil {
-				return err
-			}
-			if int(count) <= len(tokens) {
-				tokens = tokens[:count]
-				return nil
-			}
-			tokens = make([]Token, count)
-		}
+	err = t.use(func(ptr *C.inlay_tokenizer) (err error) {
+		// No text has more tokens than bytes.
+		tokens, err = filled(len(text), func(place *Token, room C.size_t, count *C.size_t) error {
+			return fail(C.inlay_tokenizer_encode(ptr, chars(text), C.size_t(len(text)),
+				C.int32_t(cBool(parseSpecial)), (*C.int32_t)(place), room, count), nil)
+		})
+		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return tokens, nil
+	return tokens, err
 }
 
 // Decode turns tokens into text, which need not be whole UTF-8; with showSpecial the words of special tokens too.
 func (t *Tokenizer) Decode(tokens []Token, showSpecial bool) (text string, err error) {
-	buffer := make([]byte, 8*len(tokens)+16)
 	err = t.use(func(ptr *C.inlay_tokenizer) error {
-		for {
-			var count C.size_t
-			status := C.inlay_tokenizer_decode(ptr, (*C.int32_t)(data(tokens)), C.size_t(len(tokens)),
-				C.int32_t(cBool(showSpecial)), (*C.char)(unsafe.Pointer(data(buffer))), C.size_t(len(buffer)), &count)
-			if err := fail(status, nil); err != nil {
-				return err
-			}
-			if int(count) <= len(buffer) {
-				text = string(buffer[:count])
-				return nil
-			}
-			buffer = make([]byte, count)
-		}
+		decoded, err := filled(8*len(tokens)+16, func(place *byte, room C.size_t, count *C.size_t) error {
+			return fail(C.inlay_tokenizer_decode(ptr, (*C.int32_t)(data(tokens)), C.size_t(len(tokens)),
+				C.int32_t(cBool(showSpecial)), (*C.char)(unsafe.Pointer(place)), room, count), nil)
+		})
+		text = string(decoded)
+		return err
 	})
 	return text, err
 }

@@ -185,7 +185,7 @@ impl<'m> Chat<'m> {
             }),
         };
         drop(inside);
-        session.check(status).and_then(|_| check_created(session.model, status))?;
+        check_created(session.model, status)?;
         Ok(Chat { handle, session: Some(session), hosts, usage: ChatUsage::default() })
     }
 

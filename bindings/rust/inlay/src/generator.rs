@@ -192,7 +192,7 @@ impl<'m> Generator<'m> {
         let (status, hosts) = options
             .with(|given| unsafe { inlay_sys::inlay_generator_create(session.handle, given, &mut handle) });
         drop(inside);
-        session.check(status).and_then(|_| check_created(session.model, status))?;
+        check_created(session.model, status)?;
         Ok(Generator { handle, session: Some(session), hosts })
     }
 

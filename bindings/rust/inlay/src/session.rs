@@ -1,5 +1,5 @@
 use crate::gate::Gate;
-use crate::native::{check, check_silent, microseconds, params, read_from, save_bytes, slice, write_to};
+use crate::native::{check, microseconds, params, read_from, save_bytes, slice, write_to};
 use crate::{Arena, Error, ForkMemory, Model, Pool, Result, SessionMemory, Status, Token};
 use std::cell::RefCell;
 use std::io::{Read, Write};
@@ -540,10 +540,7 @@ impl<'m> Session<'m> {
     }
 }
 
-/// A sampler or a generator has no words of its own at create; the session's parent has.
+/// The words of a failed create are left with the runtime.
 pub(crate) fn check_created(model: &Model<'_>, status: inlay_sys::inlay_status) -> Result<()> {
-    match model.runtime.check(status) {
-        Err(error) if error.message().is_empty() => check_silent(status).map(|_| ()),
-        other => other.map(|_| ()),
-    }
+    model.runtime.check(status).map(|_| ())
 }
