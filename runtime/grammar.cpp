@@ -199,12 +199,22 @@ Grammar GrammarBuilder::finish(uint32_t root) {
     state.call_end = static_cast<uint32_t>(grammar.calls_.size());
     grammar.states_.push_back(state);
   }
+  classify_bytes(grammar);
   measure(grammar);
   refuse_left_recursion(grammar);
   if (grammar.states_[grammar.start_].distance >= Grammar::kFar) {
     throw Error(INLAY_ERROR_INVALID_ARGUMENT, "grammar: nothing satisfies it");
   }
   return grammar;
+}
+
+void GrammarBuilder::classify_bytes(Grammar& grammar) {
+  std::array<bool, 257> begins{};
+  for (const Grammar::Edge& edge : grammar.edges_) begins[edge.low] = begins[edge.high + 1] = true;
+  for (size_t byte = 1; byte < 256; ++byte) {
+    grammar.byte_classes_[byte] =
+        static_cast<uint8_t>(grammar.byte_classes_[byte - 1] + (begins[byte] ? 1 : 0));
+  }
 }
 
 /// Finds each state's distance to the end of its rule.

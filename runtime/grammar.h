@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -51,6 +52,8 @@ class Grammar {
   const Edge* edges() const { return edges_.data(); }
   const Call* calls() const { return calls_.data(); }
   size_t size() const { return states_.size(); }
+  /// Bytes that no edge tells apart are of one class, and lie side by side; classes are numbered from 0.
+  uint8_t byte_class(uint8_t byte) const { return byte_classes_[byte]; }
 
  private:
   friend class GrammarBuilder;
@@ -59,6 +62,7 @@ class Grammar {
   std::pmr::vector<State> states_;
   std::pmr::vector<Edge> edges_;
   std::pmr::vector<Call> calls_;
+  std::array<uint8_t, 256> byte_classes_{};
   uint32_t start_ = 0;
   uint32_t start_after_thought_ = 0;
 };
@@ -136,6 +140,7 @@ class GrammarBuilder {
   };
   void add_utf8(uint32_t from, uint32_t to, char32_t low, char32_t high);
   void reach(uint32_t from, std::pmr::vector<uint32_t>& reached, std::pmr::vector<uint8_t>& seen) const;
+  static void classify_bytes(Grammar& grammar);
   static void measure(Grammar& grammar);
   static void refuse_left_recursion(const Grammar& grammar);
 

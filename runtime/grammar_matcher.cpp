@@ -5,6 +5,20 @@
 namespace inlay {
 namespace {
 
+/// A plain character's bytes, as VocabularyTrie has it: ranges of the first, the second and so on, and an
+/// end.
+constexpr uint8_t kPlainCharacters[][5][2] = {{{0x20, 0x21}},
+                                              {{0x23, 0x5B}},
+                                              {{0x5D, 0x7F}},
+                                              {{0xC2, 0xDF}, {0x80, 0xBF}},
+                                              {{0xE0, 0xE0}, {0xA0, 0xBF}, {0x80, 0xBF}},
+                                              {{0xE1, 0xEC}, {0x80, 0xBF}, {0x80, 0xBF}},
+                                              {{0xED, 0xED}, {0x80, 0x9F}, {0x80, 0xBF}},
+                                              {{0xEE, 0xEF}, {0x80, 0xBF}, {0x80, 0xBF}},
+                                              {{0xF0, 0xF0}, {0x90, 0xBF}, {0x80, 0xBF}, {0x80, 0xBF}},
+                                              {{0xF1, 0xF3}, {0x80, 0xBF}, {0x80, 0xBF}, {0x80, 0xBF}},
+                                              {{0xF4, 0xF4}, {0x80, 0x8F}, {0x80, 0xBF}, {0x80, 0xBF}}};
+
 uint32_t slot_of(uint64_t key, uint32_t slots) {
   return static_cast<uint32_t>((key * 0x9E3779B97F4A7C15u) >> 40) % slots;
 }
@@ -45,7 +59,7 @@ void GrammarMatcher::clear() {
   set_node_count_ = 0;
   // The first set is the empty one, from which nothing leads anywhere.
   set_count_ = 1;
-  parts_.sets[kDead] = {0, 0, Grammar::kFar, kNoNode, false};
+  parts_.sets[kDead] = {0, 0, Grammar::kFar, kNoNode, false, kNotAll, {}};
   std::fill_n(parts_.steps, 256, static_cast<uint16_t>(kDead + 1));
   full_ = false;
   kept_ = {};
@@ -131,7 +145,8 @@ GrammarMatcher::Place GrammarMatcher::finish_set() {
     full_ = true;
     return kDead;
   }
-  parts_.sets[set_count_] = {set_node_count_, top_count_, distance, parts_.set_slots[slot], accepts_};
+  parts_.sets[set_count_] = {set_node_count_, top_count_, distance, parts_.set_slots[slot],
+                             accepts_,        kNotKnown,  {}};
   parts_.set_slots[slot] = set_count_;
   std::copy_n(tops_.begin(), top_count_, parts_.set_nodes + set_node_count_);
   std::fill_n(parts_.steps + uint64_t{set_count_} * 256, 256, uint16_t{0});
@@ -162,13 +177,15 @@ GrammarMatcher::Place GrammarMatcher::find_step(Place place, uint8_t byte) {
   full_ = false;
   const Place next = finish_set();
   // What found no room is not known; it is tried again when there is some.
-  if (!full_ && !was_full) parts_.steps[uint64_t{place} * 256 + byte] = static_cast<uint16_t>(next + 1);
+  if (!full_ && !was_full) {
+    parts_.steps[uint64_t{place} * 256 + grammar_->byte_class(byte)] = static_cast<uint16_t>(next + 1);
+  }
   full_ = full_ || was_full;
   return next;
 }
 
 GrammarMatcher::Place GrammarMatcher::step(Place place, uint8_t byte) {
-  const uint16_t known = parts_.steps[uint64_t{place} * 256 + byte];
+  const uint16_t known = parts_.steps[uint64_t{place} * 256 + grammar_->byte_class(byte)];
   return known != 0 ? known - 1u : find_step(place, byte);
 }
 
@@ -180,15 +197,115 @@ GrammarMatcher::Place GrammarMatcher::push(Place place, std::string_view bytes) 
   return place;
 }
 
-/// Walks the vocabulary as far as the grammar goes along; returns the greatest distance after a token.
-uint32_t GrammarMatcher::walk(Place place, uint32_t most_left, uint32_t* out) {
+/// Adds where strings of these bytes lead; `ends`: one led nowhere. False where that is not the same for all.
+bool GrammarMatcher::follow(Place place, const uint8_t (*ranges)[2], Set& into, bool& ends) {
+  const auto [low, high] = *ranges;
+  for (uint32_t byte = low; byte <= high; ++byte) {
+    const auto b = static_cast<uint8_t>(byte);
+    if (byte > low && grammar_->byte_class(b) == grammar_->byte_class(static_cast<uint8_t>(byte - 1)))
+      continue;
+    const Place next = step(place, b);
+    if (next == kDead) {
+      ends = true;
+    } else if (ranges[1][1] != 0) {
+      if (!follow(next, ranges + 1, into, ends)) return false;
+    } else if (const auto end = into.after.begin() + into.after_count;
+               std::find(into.after.begin(), end, next) == end) {
+      if (into.after_count == kMostAfter) return false;
+      into.after[into.after_count++] = static_cast<uint16_t>(next);
+    }
+    if (ends && into.after_count > 0) return false;
+  }
+  return true;
+}
+
+void GrammarMatcher::find_after(Place place) {
+  Set found = parts_.sets[place];
+  found.after_count = 0;
+  bool ends = false;
+  for (const auto& ranges : kPlainCharacters) {
+    if (follow(place, ranges, found, ends)) continue;
+    found.after_count = kNotAll;
+    break;
+  }
+  if (full_) return;  // it is tried again when there is room
+  parts_.sets[place].after_count = found.after_count;
+  parts_.sets[place].after = found.after;
+}
+
+/// All places that plain text leads to, a character at a time, as long as it is the same to all of it: it may
+/// come, or may not, be it for its distance.
+GrammarMatcher::Plain GrammarMatcher::plain_from(Place place, uint32_t most_left) {
+  Plain plain;
+  met_[0] = place;
+  uint32_t count = 1;
+  uint32_t begin = 0;
+  bool may_come = true;
+  bool again = false;  // a place was met twice: what is said of it has to hold at any distance from here
+  while (begin < count && plain.same < VocabularyTrie::kMostCut) {
+    const uint32_t end = count;
+    uint32_t distance = plain.distance;
+    uint32_t ways = 0;   // from all the places
+    uint32_t close = 0;  // of them those to a place from which the end can be reached
+    bool none = false;
+    for (; begin < end; ++begin) {
+      const Place at = met_[begin];
+      if (parts_.sets[at].after_count == kNotKnown) find_after(at);
+      const Set& set = parts_.sets[at];
+      if (set.after_count > kMostAfter) return plain;
+      none = none || set.after_count == 0;
+      for (uint32_t i = 0; i < set.after_count; ++i) {
+        const Place next = set.after[i];
+        ++ways;
+        close += parts_.sets[next].distance <= most_left;
+        distance = std::max(distance, parts_.sets[next].distance);
+        if (std::find(met_.begin(), met_.begin() + count, next) != met_.begin() + count) {
+          again = true;
+          continue;
+        }
+        if (count == met_.size()) return plain;
+        met_[count++] = next;
+      }
+    }
+    const bool all = close == ways && !none && ways > 0;
+    // Once nothing may come, be it too far or nowhere, it has to stay so.
+    if (!all && (close > 0 || (again && plain.may_come > 0))) return plain;
+    may_come = may_come && all;
+    if (all && !may_come) return plain;
+    plain.cut = plain.cut || close < ways;
+    ++plain.same;
+    if (!all) continue;
+    plain.may_come = plain.same;
+    plain.distance = distance;
+  }
+  if (begin < count) return plain;
+  plain.same = VocabularyTrie::kAnyLength;
+  if (may_come) plain.may_come = plain.same;
+  return plain;
+}
+
+/// Walks the vocabulary as far as the grammar goes along, but for what is plain where that makes no
+/// difference.
+GrammarMatcher::Walked GrammarMatcher::walk(Place place, uint32_t most_left, uint32_t* out) {
+  const Plain plain = plain_from(place, most_left);
+  Walked walked;
+  walked.distance = plain.distance;
+  walked.cut = plain.cut;
   std::fill_n(out, words(), 0u);
+  if (plain.may_come > 0) {
+    const std::span<const uint32_t> mask = trie_->plain(plain.may_come);
+    std::copy_n(mask.begin(), std::min<size_t>(mask.size(), words()), out);
+  }
   const VocabularyTrie::Node* nodes = trie_->nodes();
   const uint32_t size = trie_->size();
-  uint32_t most = 0;
   path_[0] = place;
+  ends_[0] = size;
   for (uint32_t i = 0; i < size;) {
     const VocabularyTrie::Node& node = nodes[i];
+    if (node.characters <= plain.same) {
+      i = ends_[node.depth];
+      continue;
+    }
     const Place next = step(path_[node.depth], node.byte);
     if (next == kDead) {
       i = node.skip;
@@ -198,13 +315,16 @@ uint32_t GrammarMatcher::walk(Place place, uint32_t most_left, uint32_t* out) {
       const uint32_t distance = parts_.sets[next].distance;
       if (distance <= most_left) {
         out[node.token / 32] |= 1u << (node.token % 32);
-        most = std::max(most, distance);
+        walked.distance = std::max(walked.distance, distance);
+      } else {
+        walked.cut = true;
       }
     }
     path_[node.depth + 1] = next;
+    ends_[node.depth + 1] = node.skip;
     ++i;
   }
-  return most;
+  return walked;
 }
 
 void GrammarMatcher::mask(Place place, uint32_t most_left, uint32_t* out) {
@@ -218,13 +338,11 @@ void GrammarMatcher::mask(Place place, uint32_t most_left, uint32_t* out) {
     }
     if (kept.used < oldest->used) oldest = &kept;
   }
-  // Without a limit first: what the end's nearness cuts is not worth keeping.
-  const uint32_t most = walk(place, Grammar::kFar, out);
-  if (!full_) {
-    *oldest = {place, most, clock_};
-    std::copy_n(out, words(), parts_.masks + static_cast<size_t>(oldest - kept_.data()) * words());
-  }
-  if (most > most_left) walk(place, most_left, out);
+  const Walked walked = walk(place, most_left, out);
+  // What the end's nearness has cut is not worth keeping.
+  if (full_ || walked.cut) return;
+  *oldest = {place, walked.distance, clock_};
+  std::copy_n(out, words(), parts_.masks + static_cast<size_t>(oldest - kept_.data()) * words());
 }
 
 void GrammarMatcher::make_room(std::span<Place* const> live) {

@@ -58,12 +58,30 @@ class GrammarMatcher {
     uint32_t depth;
     uint32_t next;  // in its slot of the table
   };
+  static constexpr uint8_t kMostAfter = 4;
+  static constexpr uint8_t kNotKnown = kMostAfter + 1;
+  static constexpr uint8_t kNotAll = kMostAfter + 2;
   struct Set {
     uint32_t begin;  // its nodes
     uint32_t count;
     uint32_t distance;
     uint32_t next;  // in its slot
     bool accepts;
+    // Where any one plain character leads: to so many places; 0 where none may come, kNotAll where some may
+    // not, or the places are more.
+    uint8_t after_count = kNotKnown;
+    std::array<uint16_t, kMostAfter> after{};
+  };
+  /// How far a place is the same to any plain text of so many characters.
+  struct Plain {
+    uint8_t same = 0;       // to all of so many characters
+    uint8_t may_come = 0;   // of them: these may come, longer ones not
+    bool cut = false;       // some may not come for its distance
+    uint32_t distance = 0;  // the greatest after what may come
+  };
+  struct Walked {
+    uint32_t distance = 0;  // the greatest after a token that is allowed, or more
+    bool cut = false;       // tokens were left out for their distance
   };
   struct KeptMask {
     Place place = kDead;
@@ -76,7 +94,7 @@ class GrammarMatcher {
     Set* sets = nullptr;
     uint32_t* set_slots = nullptr;
     uint32_t* set_nodes = nullptr;
-    uint16_t* steps = nullptr;  // [sets][256]: 0 not known yet, else one more than the place
+    uint16_t* steps = nullptr;  // [sets][256 classes]: 0 not known yet, else one more than the place
     uint32_t* masks = nullptr;  // [kMasks][words]
     uint32_t* live = nullptr;   // room to carry stacks over
     void lay_out(Layout& layout, uint32_t vocabulary);
@@ -96,7 +114,10 @@ class GrammarMatcher {
   Place finish_set();
   Place step(Place place, uint8_t byte);
   Place find_step(Place place, uint8_t byte);
-  uint32_t walk(Place place, uint32_t most_left, uint32_t* out);
+  bool follow(Place place, const uint8_t (*ranges)[2], Set& into, bool& ends);
+  void find_after(Place place);
+  Plain plain_from(Place place, uint32_t most_left);
+  Walked walk(Place place, uint32_t most_left, uint32_t* out);
 
   uint32_t vocabulary_;
   Block block_;
@@ -117,6 +138,8 @@ class GrammarMatcher {
   bool accepts_ = false;
 
   std::array<Place, VocabularyTrie::kLongest + 2> path_{};
+  std::array<uint32_t, VocabularyTrie::kLongest + 2> ends_{};  // by depth, the end of the siblings
+  std::array<Place, 64> met_{};                                // by plain text
   std::array<KeptMask, kMasks> kept_{};
   uint64_t clock_ = 0;
 };
