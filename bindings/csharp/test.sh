@@ -18,4 +18,4 @@ LD_LIBRARY_PATH=$library mono "$out/NETSTANDARD2_0/InlayTests.exe"
 # The leak test once.
 echo ".NET Standard 2.1, the library by its path"
 mono "$out/NETSTANDARD2_1/InlayTests.exe" --library "$library/libinlay.so" $(sed -n 's/.*public static void \([A-Za-z]*\)().*/\1/p' \
-  bindings/csharp/Tests/InlayTest.cs)
+  bindings/csharp/Tests/InlayTest.cs bindings/csharp/Tests/ObjectsTest.cs)

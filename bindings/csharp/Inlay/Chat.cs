@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Runtime.InteropServices;
 using System.Text;
 using System.Threading;
+using System.Threading.Tasks;
 
 namespace Inlay
 {
@@ -12,6 +13,8 @@ namespace Inlay
     /// <summary>How a Chat is made.</summary>
     public sealed class ChatOptions
     {
+        /// <summary>Null: what the model's file has.</summary>
+        public ChatFormat Format { get; set; }
         /// <summary>Null: Sampling.Precise and no drafts.</summary>
         public GeneratorOptions Generator { get; set; }
         /// <summary>JSON: an array of tool definitions.</summary>
@@ -42,6 +45,9 @@ namespace Inlay
         public ulong MaxTokens { get; set; }
         /// <summary>Tokens that a loop may last before it ends the answer; 0: 512.</summary>
         public uint RepetitionLimit { get; set; }
+        /// <summary>What the answer is of, once it has been thought; null: the generator's, or anything. Where the
+        /// conversation has tools, a tool call may come instead. The first one takes about 6 MB.</summary>
+        public Grammar Grammar { get; set; }
     }
 
     /// <summary>What an event is.</summary>
@@ -77,12 +83,15 @@ namespace Inlay
         public ulong RewoundTokens { get; internal set; }
         public ulong ReasoningTokens { get; internal set; }
         public ulong AnswerTokens { get; internal set; }
+        public TimeSpan PromptTime { get; internal set; }
+        public TimeSpan ReasoningTime { get; internal set; }
+        public TimeSpan AnswerTime { get; internal set; }
         /// <summary>Reasoning was closed by the budget.</summary>
         public bool ThoughtClosed { get; internal set; }
     }
 
     /// <summary>A conversation: messages go in, events come out. One thread at a time.</summary>
-    public sealed unsafe class Chat : IDisposable
+    public sealed unsafe partial class Chat : IDisposable
     {
         private readonly InlayHandle handle;
         private readonly GeneratorHosts hosts;
@@ -97,6 +106,12 @@ namespace Inlay
             byte[] tools = Encoding.UTF8.GetBytes(options.Tools ?? "");
             var given = new inlay_chat_params { struct_size = (uint)sizeof(inlay_chat_params) };
             given.keep_reasoning = options.KeepReasoning ? 1u : 0u;
+            inlay_chat_format format;
+            if (options.Format != null)
+            {
+                format = options.Format.Params();
+                given.format = &format;
+            }
             IntPtr made;
             int status = C.INLAY_OK;
             fixed (byte* text = tools)
@@ -106,7 +121,7 @@ namespace Inlay
                 if (options.Generator == null) status = Native.inlay_chat_create(session.Handle, &given, &made);
                 else made = With(session, options.Generator, (IntPtr)(&given), out hosts, out status);
             }
-            session.Check(status);
+            session.Model.Runtime.Check(status);
             Counted residence = session.Residence.Hold();
             GeneratorHosts held = hosts;
             handle = new InlayHandle(made, Native.inlay_chat_destroy, () =>
@@ -177,9 +192,11 @@ namespace Inlay
                 given.max_tokens = options.MaxTokens;
                 given.repetition_limit = options.RepetitionLimit;
                 given.stop_string_count = (UIntPtr)stops.Count;
+                using (Lent grammar = Grammar.Lend(options.Grammar))
                 fixed (byte* closing = Text.Terminated(options.ThinkClosing))
                 fixed (IntPtr* strings = addresses)
                 {
+                    given.grammar = grammar.Pointer;
                     given.think_closing = closing;
                     given.stop_strings = (byte**)strings;
                     Check(Native.inlay_chat_answer(handle, &given));
@@ -207,6 +224,9 @@ namespace Inlay
                 RewoundTokens = filled.rewound_tokens,
                 ReasoningTokens = filled.reasoning_tokens,
                 AnswerTokens = filled.answer_tokens,
+                PromptTime = TimeSpan.FromTicks((long)(filled.prompt_ns / 100)),
+                ReasoningTime = TimeSpan.FromTicks((long)(filled.reasoning_ns / 100)),
+                AnswerTime = TimeSpan.FromTicks((long)(filled.answer_ns / 100)),
                 ThoughtClosed = filled.thought_closed != 0
             };
         }
@@ -234,33 +254,28 @@ namespace Inlay
             } while (came.Kind != ChatEventKind.End);
         }
 
+        /// <summary>The same on a thread of the pool, where onEvent is called too; its result is the End.</summary>
+        public Task<ChatEvent> AnswerAsync(Action<ChatEvent> onEvent, AnswerOptions options = null,
+                                           CancellationToken token = default(CancellationToken))
+        {
+            return Task.Run(() =>
+            {
+                ChatEvent last = null;
+                foreach (ChatEvent came in Answer(options, token)) onEvent(last = came);
+                return last;
+            }, token);
+        }
+
+#if INLAY_NETSTANDARD2_1
+        /// <summary>Begins an answer and gives its events; each is waited for on a thread of the pool.</summary>
+        public IAsyncEnumerable<ChatEvent> EventsAsync(AnswerOptions options = null)
+        {
+            BeginAnswer(options);
+            return new AsyncEvents<ChatEvent>(Next, came => came.Kind == ChatEventKind.End);
+        }
+#endif
+
         /// <summary>Ends the answer where it is; the next event is then its end.</summary>
         public void Stop() => Check(Native.inlay_chat_stop(handle));
-
-        /// <summary>Renders a chat, a JSON object with "messages" and perhaps "tools" and the template's own words, to the
-        /// text that chatTemplate (a model's is in its ModelInfo) gives.</summary>
-        public static string Render(Runtime runtime, string chatTemplate, string json)
-        {
-            byte[] template = Encoding.UTF8.GetBytes(chatTemplate), chat = Encoding.UTF8.GetBytes(json);
-            var format = new inlay_chat_format { struct_size = (uint)sizeof(inlay_chat_format) };
-            fixed (byte* at = template)
-            {
-                runtime.Check(Native.inlay_chat_format_of(runtime.Handle, at, (UIntPtr)template.Length, &format));
-            }
-            var rendered = new byte[2 * chat.Length + 4096];
-            while (true)
-            {
-                UIntPtr count;
-                fixed (byte* from = chat)
-                fixed (byte* to = rendered)
-                {
-                    runtime.Check(Native.inlay_chat_render(runtime.Handle, &format, from, (UIntPtr)chat.Length, to,
-                                                           (UIntPtr)rendered.Length, &count));
-                }
-                bool fits = (int)count <= rendered.Length;
-                Array.Resize(ref rendered, (int)count);
-                if (fits) return Encoding.UTF8.GetString(rendered);
-            }
-        }
     }
 }

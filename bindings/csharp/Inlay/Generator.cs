@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.IO;
 using System.Runtime.InteropServices;
 using System.Text;
 using System.Threading;
@@ -81,6 +82,10 @@ namespace Inlay
         public bool ShowSpecial { get; set; }
         /// <summary>Where not null, has a say in what may come.</summary>
         public IMask Mask { get; set; }
+        /// <summary>Where not null, what every answer is of. It comes to its end before MaxTokens and the context do, where
+        /// they leave room for the shortest text at all. In a chat it is the default of AnswerOptions. Takes about 6 MB.
+        /// </summary>
+        public Grammar Grammar { get; set; }
     }
 
     /// <summary>A say in what may come next: a game's rules, a list of names, a language of its own.</summary>
@@ -124,113 +129,6 @@ namespace Inlay
         }
     }
 
-    /// <summary>A mask behind the C table, and what it threw last.</summary>
-    internal sealed unsafe class MaskHost
-    {
-        private readonly IMask mask;
-        public Exception Failure;
-
-        [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
-        private delegate int AllowFn(IntPtr userData, int* tokens, UIntPtr count, uint* allowed, uint vocabulary);
-        private static readonly AllowFn Allow = OnAllow;
-
-        public MaskHost(IMask mask) { this.mask = mask; }
-
-        public static void Fill(inlay_mask* table, GCHandle host)
-        {
-            table->struct_size = (uint)sizeof(inlay_mask);
-            table->user_data = GCHandle.ToIntPtr(host);
-            table->allow = Marshal.GetFunctionPointerForDelegate(Allow);
-        }
-
-        [MonoPInvokeCallback(typeof(AllowFn))]
-        private static int OnAllow(IntPtr userData, int* tokens, UIntPtr count, uint* allowed, uint vocabulary)
-        {
-            var host = (MaskHost)GCHandle.FromIntPtr(userData).Target;
-            try
-            {
-                bool some = host.mask.Allow(new Timeline(tokens, (int)count), new Allowed(allowed, (int)vocabulary));
-                return some ? C.INLAY_OK : C.INLAY_END;
-            }
-            catch (Exception thrown)
-            {
-                host.Failure = thrown;
-                return C.INLAY_ERROR_CALLBACK;
-            }
-        }
-    }
-
-    /// <summary>What the parameters of a generator point to, and the callbacks that it holds on to.</summary>
-    internal sealed unsafe class GeneratorHosts
-    {
-        private readonly DrafterHost drafts;
-        private readonly MaskHost masks;
-        private GCHandle draftsPin, masksPin;
-
-        public delegate int Create(inlay_generator_params* given);
-
-        /// <summary>Hands the C struct to `create`, which copies it. Where it fails, nothing is held on to.</summary>
-        public GeneratorHosts(GeneratorOptions options, Create create, out int status)
-        {
-            SamplerOptions sampling = options.Sampler ?? new SamplerOptions();
-            var given = new inlay_generator_params { struct_size = (uint)sizeof(inlay_generator_params) };
-            given.draft = (int)options.Draft;
-            given.draft_length = options.DraftLength;
-            given.draft_min_probability = options.DraftMinProbability;
-            given.max_tokens = options.MaxTokens;
-            given.ignore_end = options.IgnoreEnd ? 1u : 0u;
-            given.show_special = options.ShowSpecial ? 1u : 0u;
-            var drafter = new inlay_drafter();
-            var mask = new inlay_mask();
-            if (options.Drafter != null)
-            {
-                drafts = new DrafterHost(options.Drafter);
-                draftsPin = GCHandle.Alloc(drafts);
-                DrafterHost.Fill(&drafter, draftsPin);
-                given.draft = C.INLAY_DRAFT_HOST;
-                given.drafter = &drafter;
-            }
-            if (options.Mask != null)
-            {
-                masks = new MaskHost(options.Mask);
-                masksPin = GCHandle.Alloc(masks);
-                MaskHost.Fill(&mask, masksPin);
-                given.mask = &mask;
-            }
-            fixed (inlay_logit_bias* biases = sampling.BiasArray())
-            {
-                var sampler = sampling.Params(biases);
-                given.sampler = &sampler;
-                status = create(&given);
-            }
-            if (status < 0) Free();
-        }
-
-        public void Free()
-        {
-            if (draftsPin.IsAllocated) draftsPin.Free();
-            if (masksPin.IsAllocated) masksPin.Free();
-        }
-
-        /// <summary>What a callback threw, where the status says that one did.</summary>
-        public Exception Failure(int status)
-        {
-            Exception failure = null;
-            if (status != C.INLAY_ERROR_CALLBACK) return null;
-            if (drafts != null)
-            {
-                failure = drafts.Failure;
-                drafts.Failure = null;
-            }
-            if (masks != null)
-            {
-                failure = failure ?? masks.Failure;
-                masks.Failure = null;
-            }
-            return failure;
-        }
-    }
-
     /// <summary>Why an answer ended; None with every piece but its last.</summary>
     public enum Stop
     {
@@ -261,86 +159,6 @@ namespace Inlay
         public TimeSpan PromptTime, DraftTime, VerifyTime, RestTime;
     }
 
-    /// <summary>A drafter behind the C table, and what it threw last.</summary>
-    internal sealed unsafe class DrafterHost
-    {
-        private readonly IDrafter drafter;
-        public Exception Failure;
-
-        [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
-        private delegate int ProposeFn(IntPtr userData, int* tokens, UIntPtr count, UIntPtr max, int* guesses, UIntPtr* written);
-        [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
-        private delegate void ObserveFn(IntPtr userData, int* tokens, UIntPtr count, UIntPtr accepted);
-        [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
-        private delegate void ResetFn(IntPtr userData);
-        private static readonly ProposeFn Propose = OnPropose;
-        private static readonly ObserveFn Observe = OnObserve;
-        private static readonly ResetFn Reset = OnReset;
-
-        public DrafterHost(IDrafter drafter) { this.drafter = drafter; }
-
-        public static void Fill(inlay_drafter* table, GCHandle host)
-        {
-            table->struct_size = (uint)sizeof(inlay_drafter);
-            table->user_data = GCHandle.ToIntPtr(host);
-            table->propose = Marshal.GetFunctionPointerForDelegate(Propose);
-            table->observe = Marshal.GetFunctionPointerForDelegate(Observe);
-            table->reset = Marshal.GetFunctionPointerForDelegate(Reset);
-        }
-
-        private static DrafterHost Of(IntPtr userData) => (DrafterHost)GCHandle.FromIntPtr(userData).Target;
-
-        [MonoPInvokeCallback(typeof(ProposeFn))]
-        private static int OnPropose(IntPtr userData, int* tokens, UIntPtr count, UIntPtr max, int* guesses, UIntPtr* written)
-        {
-            DrafterHost host = Of(userData);
-            *written = UIntPtr.Zero;
-            // What Observe threw, which can't report it, is reported here.
-            if (host.Failure != null) return C.INLAY_ERROR_CALLBACK;
-            try
-            {
-                IReadOnlyList<int> proposed = host.drafter.Propose(new Timeline(tokens, (int)count), (int)max);
-                int used = proposed == null ? 0 : Math.Min(proposed.Count, (int)max);
-                for (int i = 0; i < used; ++i) guesses[i] = proposed[i];
-                *written = (UIntPtr)used;
-                return C.INLAY_OK;
-            }
-            catch (Exception thrown)
-            {
-                host.Failure = thrown;
-                return C.INLAY_ERROR_CALLBACK;
-            }
-        }
-
-        [MonoPInvokeCallback(typeof(ObserveFn))]
-        private static void OnObserve(IntPtr userData, int* tokens, UIntPtr count, UIntPtr accepted)
-        {
-            DrafterHost host = Of(userData);
-            try
-            {
-                host.drafter.Observe(new Timeline(tokens, (int)count).ToArray(), (int)accepted);
-            }
-            catch (Exception thrown)
-            {
-                host.Failure = thrown;
-            }
-        }
-
-        [MonoPInvokeCallback(typeof(ResetFn))]
-        private static void OnReset(IntPtr userData)
-        {
-            DrafterHost host = Of(userData);
-            try
-            {
-                host.drafter.Reset();
-            }
-            catch (Exception thrown)
-            {
-                host.Failure = thrown;
-            }
-        }
-    }
-
     /// <summary>Session, sampler, drafter and text stream: prompt to text. One thread at a time.</summary>
     public sealed unsafe class Generator : IDisposable
     {
@@ -362,7 +180,7 @@ namespace Inlay
                 made = created;
                 return came;
             }, out status);
-            session.Check(status);
+            session.Model.Runtime.Check(status);
             Counted residence = session.Residence.Hold();
             GeneratorHosts held = hosts;
             handle = new InlayHandle(made, Native.inlay_generator_destroy, () =>
@@ -375,10 +193,10 @@ namespace Inlay
         /// <summary>Gives the generator up; the session stays.</summary>
         public void Dispose() => handle.Dispose();
 
-        private int Check(int status)
+        private int Check(int status, StreamHost stream = null)
         {
             return Text.Check(status, (buffer, capacity) => Native.inlay_generator_message(handle, (byte*)buffer, capacity),
-                              hosts.Failure(status));
+                              stream == null ? hosts.Failure(status) : stream.Failure);
         }
 
         /// <summary>Appends a prompt; it is fed when the next piece is asked for. The words of special tokens become those
@@ -421,6 +239,31 @@ namespace Inlay
             fixed (byte* at = saved) Check(Native.inlay_generator_save_memory(handle, (IntPtr)at, (ulong)saved.Length, &bytes));
             Array.Resize(ref saved, (int)bytes);
             return saved;
+        }
+
+        /// <summary>Writes the same in pieces of at most some hundred kilobytes. What the stream throws is the
+        /// InnerException of a Status.Callback.</summary>
+        public void SaveTo(Stream to)
+        {
+            StreamHost.Write(to, (table, host) => Check(Native.inlay_generator_save(handle, (inlay_writer*)table), host));
+        }
+
+        /// <summary>Reads the same, as far as what was saved goes. What is damaged after its first 512 bytes, or a stream
+        /// that fails, leaves generator and session empty.</summary>
+        public void LoadFrom(Stream from)
+        {
+            StreamHost.Read(from, (table, host) => Check(Native.inlay_generator_load(handle, (inlay_reader*)table), host));
+        }
+
+        /// <summary>Where the round under way stands; its longest slice counts sampling, drafting and text too.</summary>
+        public Progress Progress
+        {
+            get
+            {
+                var filled = new inlay_progress { struct_size = (uint)sizeof(inlay_progress) };
+                Check(Native.inlay_generator_get_progress(handle, &filled));
+                return new Progress(ref filled);
+            }
         }
 
         /// <summary>Replaces all of it by what was saved: with equal options the text goes on with the same words.</summary>
@@ -472,39 +315,7 @@ namespace Inlay
 
 #if INLAY_NETSTANDARD2_1
         /// <summary>The pieces of one answer; each is waited for on a thread of the pool.</summary>
-        public IAsyncEnumerable<Piece> PiecesAsync() => new AsyncPieces(this);
-
-        private sealed class AsyncPieces : IAsyncEnumerable<Piece>
-        {
-            private readonly Generator generator;
-            public AsyncPieces(Generator generator) { this.generator = generator; }
-            public IAsyncEnumerator<Piece> GetAsyncEnumerator(CancellationToken token = default(CancellationToken))
-            {
-                return new AsyncPiece(generator, token);
-            }
-        }
-
-        private sealed class AsyncPiece : IAsyncEnumerator<Piece>
-        {
-            private readonly Generator generator;
-            private readonly CancellationToken token;
-            public AsyncPiece(Generator generator, CancellationToken token)
-            {
-                this.generator = generator;
-                this.token = token;
-            }
-            public Piece Current { get; private set; }
-            public ValueTask<bool> MoveNextAsync()
-            {
-                if (Current != null && Current.Stop != Stop.None) return new ValueTask<bool>(false);
-                return new ValueTask<bool>(Task.Run(() =>
-                {
-                    Current = generator.Next(token);
-                    return true;
-                }, token));
-            }
-            public ValueTask DisposeAsync() => new ValueTask(Task.CompletedTask);
-        }
+        public IAsyncEnumerable<Piece> PiecesAsync() => new AsyncEvents<Piece>(Next, piece => piece.Stop != Stop.None);
 #endif
 
         /// <summary>What was done so far.</summary>

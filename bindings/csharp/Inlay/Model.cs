@@ -337,6 +337,15 @@ namespace Inlay
             return new MemoryPlan(ref plan);
         }
 
+        /// <summary>What such a pool will take, from the header alone. Takes nothing.</summary>
+        public PoolPlan PlanPool(PoolOptions options)
+        {
+            var plan = new inlay_pool_plan { struct_size = (uint)sizeof(inlay_pool_plan) };
+            var given = options.Params();
+            Runtime.Check(Native.inlay_file_plan_pool(Handle, &given, &plan));
+            return new PoolPlan { Host = plan.host, Device = plan.device, Pages = plan.pages, PageTokens = plan.page_tokens };
+        }
+
         /// <summary>Compares all of a package with its checksums; progress(done, total) stops it with false.</summary>
         public void Verify(Func<ulong, ulong, bool> progress = null)
         {
@@ -353,24 +362,39 @@ namespace Inlay
     {
         internal readonly InlayHandle Handle;
         internal readonly Runtime Runtime;
+        internal readonly Counted Home; // of all made from it
         internal readonly int VocabularySize, EmbeddingLength;
 
         /// <summary>Makes a file's weights usable; the file may be disposed afterwards. progress(done, total) is called
-        /// between parts of the loading; false, or an exception, stops it with Status.Cancelled.</summary>
-        public Model(ModelFile file, bool readAhead = false, Func<ulong, ulong, bool> progress = null)
+        /// between parts of the loading; false, or an exception, stops it with Status.Cancelled. An arena of
+        /// MemoryPlan.ModelHost bytes is memory for the model to live in, which takes it and gives it back when it and all
+        /// made from it are gone; where this throws it is still the caller's.</summary>
+        public Model(ModelFile file, bool readAhead = false, Func<ulong, ulong, bool> progress = null, Arena arena = null)
         {
             Runtime = file.Runtime;
             var given = new inlay_model_params { struct_size = (uint)sizeof(inlay_model_params) };
             given.read_ahead = readAhead ? 1u : 0u;
+            given.arena = Arena.AddressOf(arena);
+            given.arena_bytes = Arena.BytesOf(arena);
             IntPtr made;
-            using (var watcher = new Watcher(progress))
+            Arena.Take(arena);
+            try
             {
-                given.progress = watcher.Function;
-                given.progress_user_data = watcher.UserData;
-                int status = Native.inlay_model_create(file.Handle, &given, &made);
-                Runtime.Check(status, watcher.Failure ?? (file.Storage == null ? null : file.Storage.Failure));
+                using (var watcher = new Watcher(progress))
+                {
+                    given.progress = watcher.Function;
+                    given.progress_user_data = watcher.UserData;
+                    int status = Native.inlay_model_create(file.Handle, &given, &made);
+                    Runtime.Check(status, watcher.Failure ?? (file.Storage == null ? null : file.Storage.Failure));
+                }
             }
-            Handle = new InlayHandle(made, Native.inlay_model_destroy, Runtime.Log.Hold().Release);
+            catch
+            {
+                Arena.Leave(arena);
+                throw;
+            }
+            Home = Runtime.Log.Child(() => Arena.Give(arena));
+            Handle = new InlayHandle(made, Native.inlay_model_destroy, Home.Release);
             ModelInfo info = Info;
             VocabularySize = (int)info.VocabularySize;
             EmbeddingLength = (int)info.EmbeddingLength;

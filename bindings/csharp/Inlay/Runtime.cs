@@ -34,6 +34,26 @@ namespace Inlay
         public ulong HighWater;
     }
 
+    /// <summary>What host memory is held for.</summary>
+    public enum MemoryKind
+    {
+        Other = C.INLAY_MEMORY_OTHER,
+        Model = C.INLAY_MEMORY_MODEL,
+        State = C.INLAY_MEMORY_STATE,
+        Scratch = C.INLAY_MEMORY_SCRATCH
+    }
+
+    /// <summary>How a package is made.</summary>
+    public sealed class PackOptions
+    {
+        /// <summary>Null: every tensor as it is; else "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q2_k", "fp8" or "nvfp4".</summary>
+        public string Quantisation { get; set; }
+        /// <summary>Path of an importance matrix in llama.cpp's GGUF form, for the K types.</summary>
+        public string Imatrix { get; set; }
+        /// <summary>Called with the bytes done and of all; false, or an exception, stops it with Status.Cancelled.</summary>
+        public Func<ulong, ulong, bool> Progress { get; set; }
+    }
+
     /// <summary>What a runtime computes with.</summary>
     public struct RuntimeInfo
     {
@@ -129,6 +149,15 @@ namespace Inlay
             return new MemoryUse { Now = use.now, HighWater = use.high_water };
         }
 
+        /// <summary>Bytes of one kind alone; with reset its high water starts again from now. Arenas are not counted.
+        /// </summary>
+        public MemoryUse MemoryOf(MemoryKind kind, bool reset = false)
+        {
+            var use = new inlay_memory_use { struct_size = (uint)sizeof(inlay_memory_use) };
+            Check(Native.inlay_runtime_memory_of(Handle, (int)kind, reset ? 1 : 0, &use));
+            return new MemoryUse { Now = use.now, HighWater = use.high_water };
+        }
+
         /// <summary>What it computes with.</summary>
         public RuntimeInfo Info
         {
@@ -158,13 +187,25 @@ namespace Inlay
         /// <summary>Makes a package of a model in any form; a null quantisation leaves every tensor as it is.</summary>
         public void Pack(string input, string output, string quantisation = null)
         {
+            Pack(input, output, new PackOptions { Quantisation = quantisation });
+        }
+
+        /// <summary>Makes a package of a model in any form.</summary>
+        public void Pack(string input, string output, PackOptions options)
+        {
             var given = new inlay_pack_params { struct_size = (uint)sizeof(inlay_pack_params) };
+            using (var watcher = new Watcher(options.Progress))
             fixed (byte* from = Text.Terminated(input))
             fixed (byte* to = Text.Terminated(output))
-            fixed (byte* kind = Text.Terminated(quantisation))
+            fixed (byte* kind = Text.Terminated(options.Quantisation))
+            fixed (byte* imatrix = Text.Terminated(options.Imatrix))
             {
                 given.quantisation = kind;
-                Check(Native.inlay_pack(Handle, from, to, &given));
+                given.imatrix = imatrix;
+                given.progress = watcher.Function;
+                given.progress_user_data = watcher.UserData;
+                int status = Native.inlay_pack(Handle, from, to, &given);
+                Check(status, watcher.Failure);
             }
         }
     }

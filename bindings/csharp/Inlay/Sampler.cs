@@ -78,7 +78,7 @@ namespace Inlay
                 var given = options.Params(biases);
                 model.Runtime.Check(Native.inlay_sampler_create(model.Handle, &given, &made));
             }
-            handle = new InlayHandle(made, Native.inlay_sampler_destroy, model.Runtime.Log.Hold().Release);
+            handle = new InlayHandle(made, Native.inlay_sampler_destroy, model.Home.Hold().Release);
         }
 
         public void Dispose() => handle.Dispose();

@@ -1,4 +1,5 @@
 using System;
+using System.IO;
 using System.Runtime.InteropServices;
 using System.Threading;
 
@@ -11,32 +12,6 @@ namespace Inlay
         F16 = C.INLAY_KV_F16,
         Fp8 = C.INLAY_KV_FP8,
         Q8 = C.INLAY_KV_Q8
-    }
-
-    /// <summary>Native memory that a session is to live in.</summary>
-    public sealed class Arena : IDisposable
-    {
-        private IntPtr memory;
-        internal IntPtr Aligned;
-        internal ulong Bytes;
-
-        /// <summary>Takes `bytes` bytes, aligned as a session needs them.</summary>
-        public Arena(ulong bytes)
-        {
-            memory = Marshal.AllocHGlobal((IntPtr)(long)(bytes + 64));
-            Aligned = (IntPtr)((memory.ToInt64() + 63) / 64 * 64);
-            Bytes = bytes;
-        }
-
-        /// <summary>Gives the memory back. A session that was made in an arena does this itself.</summary>
-        public void Dispose()
-        {
-            IntPtr taken = Interlocked.Exchange(ref memory, IntPtr.Zero);
-            if (taken != IntPtr.Zero) Marshal.FreeHGlobal(taken);
-            GC.SuppressFinalize(this);
-        }
-
-        ~Arena() { Dispose(); }
     }
 
     /// <summary>How a Session is made; zeros are the header's defaults.</summary>
@@ -54,6 +29,14 @@ namespace Inlay
         public Arena State { get; set; }
         /// <summary>Likewise, of MemoryPlan.ScratchHost bytes.</summary>
         public Arena Scratch { get; set; }
+        /// <summary>Gives KV pages as the timeline grows; null: pages of the session's own for its whole context. With a
+        /// pool a feed that needs more pages than are free is Status.MemoryLimit and leaves the session as it was.
+        /// </summary>
+        public Pool Pool { get; set; }
+        /// <summary>Where not null, the session works in the scratch of this one, which has the same model and equal
+        /// options, and both or neither a pool; one thread drives them. While one of them has work under way, the others
+        /// refuse theirs with Status.WrongState.</summary>
+        public Session ShareScratch { get; set; }
 
         internal static unsafe inlay_session_params Params(SessionOptions options)
         {
@@ -63,18 +46,24 @@ namespace Inlay
             given.kv_type = (int)options.KvType;
             given.mtp = options.Mtp ? 1u : 0u;
             given.prefill_chunk = options.PrefillChunk;
-            if (options.State != null)
-            {
-                given.state_arena = options.State.Aligned;
-                given.state_arena_bytes = options.State.Bytes;
-            }
-            if (options.Scratch != null)
-            {
-                given.scratch_arena = options.Scratch.Aligned;
-                given.scratch_arena_bytes = options.Scratch.Bytes;
-            }
+            given.state_arena = Arena.AddressOf(options.State);
+            given.state_arena_bytes = Arena.BytesOf(options.State);
+            given.scratch_arena = Arena.AddressOf(options.Scratch);
+            given.scratch_arena_bytes = Arena.BytesOf(options.Scratch);
             return given;
         }
+    }
+
+    /// <summary>Where a fork lives and works; the default is memory of Inlay's own, as much as the forked session has.
+    /// </summary>
+    public sealed class ForkOptions
+    {
+        /// <summary>Work in the scratch of the session that is forked, as with SessionOptions.ShareScratch.</summary>
+        public bool ShareScratch { get; set; }
+        /// <summary>As in SessionOptions.</summary>
+        public Arena State { get; set; }
+        /// <summary>As in SessionOptions.</summary>
+        public Arena Scratch { get; set; }
     }
 
     /// <summary>Where a piece of work stands.</summary>
@@ -87,6 +76,17 @@ namespace Inlay
         public TimeSpan Remaining;
         /// <summary>Tokens kept so far; the others are of the work under way.</summary>
         public ulong Position, TokensDone, TokensTotal;
+
+        internal Progress(ref inlay_progress filled)
+        {
+            SlicesDone = filled.slices_done;
+            SlicesTotal = filled.slices_total;
+            LongestSlice = TimeSpan.FromTicks((long)(filled.longest_slice_ns / 100));
+            Remaining = TimeSpan.FromTicks((long)(filled.remaining_ns / 100));
+            Position = filled.position;
+            TokensDone = filled.tokens_done;
+            TokensTotal = filled.tokens_total;
+        }
     }
 
     /// <summary>What work would take if it began now and ran without a pause.</summary>
@@ -102,32 +102,66 @@ namespace Inlay
     public sealed unsafe class Session : IDisposable
     {
         internal readonly InlayHandle Handle;
-        internal readonly Counted Residence;
+        internal readonly Counted Residence; // what it lives in and is made from
+        private readonly Counted home;       // of that: the pool's, or the model's
+        private readonly Counted bench;      // of that: the scratch's arena, shared with the scratch
         private readonly Model model;
 
         /// <summary>An empty timeline. All memory that it will ever use is taken here. Where it throws, the arenas are
         /// still the caller's.</summary>
         public Session(Model model, SessionOptions options = null)
+            : this(model, options == null || options.Pool == null ? model.Home : options.Pool.Home,
+                   options == null ? null : options.State, options == null ? null : options.Scratch,
+                   options == null ? null : options.ShareScratch, () => Create(model, options))
         {
-            this.model = model;
-            var given = SessionOptions.Params(options);
-            IntPtr made;
-            model.Runtime.Check(Native.inlay_session_create(model.Handle, &given, &made));
-            Arena state = options == null ? null : options.State, scratch = options == null ? null : options.Scratch;
-            Counted log = model.Runtime.Log.Hold();
-            Residence = new Counted(() =>
-            {
-                if (state != null) state.Dispose();
-                if (scratch != null) scratch.Dispose();
-                log.Release();
-            });
-            Handle = new InlayHandle(made, Native.inlay_session_destroy, Residence.Release);
         }
 
-        private Session(Model model, IntPtr made)
+        private static IntPtr Create(Model model, SessionOptions options)
+        {
+            var given = SessionOptions.Params(options);
+            using (var pool = new Lent(options == null || options.Pool == null ? null : options.Pool.Handle))
+            using (var shared = new Lent(options == null || options.ShareScratch == null ? null : options.ShareScratch.Handle))
+            {
+                given.pool = pool.Pointer;
+                given.share_scratch = shared.Pointer;
+                IntPtr made;
+                model.Runtime.Check(Native.inlay_session_create(model.Handle, &given, &made));
+                return made;
+            }
+        }
+
+        private Session(Model model, Counted home, Arena state, Arena scratch, Session shared, Func<IntPtr> create)
         {
             this.model = model;
-            Residence = model.Runtime.Log.Hold();
+            this.home = home;
+            IntPtr made;
+            Arena.Take(state);
+            try
+            {
+                if (shared == null) Arena.Take(scratch);
+                try
+                {
+                    made = create();
+                }
+                catch
+                {
+                    if (shared == null) Arena.Leave(scratch);
+                    throw;
+                }
+            }
+            catch
+            {
+                Arena.Leave(state);
+                throw;
+            }
+            Counted where = home.Hold();
+            Counted works = bench = shared == null ? new Counted(() => Arena.Give(scratch)) : shared.bench.Hold();
+            Residence = new Counted(() =>
+            {
+                Arena.Give(state);
+                works.Release();
+                where.Release();
+            });
             Handle = new InlayHandle(made, Native.inlay_session_destroy, Residence.Release);
         }
 
@@ -137,9 +171,10 @@ namespace Inlay
         /// <summary>Whose session it is.</summary>
         public Model Model => model;
 
-        internal int Check(int status)
+        internal int Check(int status, StreamHost stream = null)
         {
-            return Text.Check(status, (buffer, capacity) => Native.inlay_session_message(Handle, (byte*)buffer, capacity));
+            return Text.Check(status, (buffer, capacity) => Native.inlay_session_message(Handle, (byte*)buffer, capacity),
+                              stream == null ? null : stream.Failure);
         }
 
         /// <summary>Stops the work under way within one slice. Any thread, at any time.</summary>
@@ -184,12 +219,23 @@ namespace Inlay
 
         private int Feed(CancellationToken token, Func<int> call) => During(token, () => Check(call()));
 
-        /// <summary>A new session that stands where this one stands.</summary>
-        public Session Fork()
+        /// <summary>A new session that stands where this one stands; in a pool it has this one's full pages too. Where it
+        /// throws, the arenas are still the caller's.</summary>
+        public Session Fork(ForkOptions options = null)
         {
-            IntPtr made;
-            Check(Native.inlay_session_fork(Handle, &made));
-            return new Session(model, made);
+            options = options ?? new ForkOptions();
+            return new Session(model, home, options.State, options.Scratch, options.ShareScratch ? this : null, () =>
+            {
+                var given = new inlay_fork_params { struct_size = (uint)sizeof(inlay_fork_params) };
+                given.share_scratch = options.ShareScratch ? 1u : 0u;
+                given.state_arena = Arena.AddressOf(options.State);
+                given.state_arena_bytes = Arena.BytesOf(options.State);
+                given.scratch_arena = Arena.AddressOf(options.Scratch);
+                given.scratch_arena_bytes = Arena.BytesOf(options.Scratch);
+                IntPtr made;
+                Check(Native.inlay_session_fork_with(Handle, &given, &made));
+                return made;
+            });
         }
 
         /// <summary>Feeds a prompt; its logits are one row, after the last token.</summary>
@@ -235,16 +281,7 @@ namespace Inlay
         {
             var filled = new inlay_progress { struct_size = (uint)sizeof(inlay_progress) };
             int status = Check(Native.inlay_session_advance(Handle, Microseconds(budget), &filled));
-            progress = new Progress
-            {
-                SlicesDone = filled.slices_done,
-                SlicesTotal = filled.slices_total,
-                LongestSlice = TimeSpan.FromTicks((long)(filled.longest_slice_ns / 100)),
-                Remaining = TimeSpan.FromTicks((long)(filled.remaining_ns / 100)),
-                Position = filled.position,
-                TokensDone = filled.tokens_done,
-                TokensTotal = filled.tokens_total
-            };
+            progress = new Progress(ref filled);
             return status == C.INLAY_OK;
         }
 
@@ -253,6 +290,47 @@ namespace Inlay
         {
             Progress progress;
             return Advance(budget, out progress);
+        }
+
+        /// <summary>Begins a step of each of several sessions that share their scratch, in one pass over the weights:
+        /// tokens[i] for sessions[i], at most 8 of them. The work is then the first one's to Advance, Poll, Finish or
+        /// Cancel; the others are busy meanwhile. Each has its own row of logits afterwards. Where one can't take its
+        /// token, none is begun.</summary>
+        public static void BeginSteps(Session[] sessions, int[] tokens)
+        {
+            if (sessions.Length == 0 || sessions.Length != tokens.Length)
+            {
+                throw new InlayException(Status.InvalidArgument, "each of the sessions takes one token");
+            }
+            var lent = new Lent[sessions.Length];
+            var handles = new IntPtr[sessions.Length];
+            try
+            {
+                for (int i = 0; i < sessions.Length; ++i)
+                {
+                    lent[i] = new Lent(sessions[i].Handle);
+                    handles[i] = lent[i].Pointer;
+                }
+                fixed (IntPtr* all = handles)
+                fixed (int* at = tokens)
+                {
+                    sessions[0].Check(Native.inlay_session_begin_steps(all, at, (UIntPtr)sessions.Length));
+                }
+            }
+            finally
+            {
+                foreach (Lent it in lent) it.Dispose();
+            }
+        }
+
+        /// <summary>Goes on without waiting, and says whether the work is done: a device with a queue of its own is handed
+        /// it, the CPU does one slice.</summary>
+        public bool Poll() => Check(Native.inlay_session_poll(Handle)) == C.INLAY_OK;
+
+        /// <summary>Waits for the end of the work that was begun.</summary>
+        public void Finish(CancellationToken token = default(CancellationToken))
+        {
+            Feed(token, () => Native.inlay_session_finish(Handle));
         }
 
         /// <summary>Keeps the first `count` tokens of the last verify and forgets the rest.</summary>
@@ -269,6 +347,20 @@ namespace Inlay
             fixed (byte* at = saved) Check(Native.inlay_session_save_memory(Handle, (IntPtr)at, (ulong)saved.Length, &bytes));
             Array.Resize(ref saved, (int)bytes);
             return saved;
+        }
+
+        /// <summary>Writes the same in pieces of at most some hundred kilobytes. What the stream throws is the
+        /// InnerException of a Status.Callback.</summary>
+        public void SaveTo(Stream to)
+        {
+            StreamHost.Write(to, (table, host) => Check(Native.inlay_session_save(Handle, (inlay_writer*)table), host));
+        }
+
+        /// <summary>Reads the same, as far as what was saved goes. What is damaged after its first 512 bytes, or a stream
+        /// that fails, leaves the session empty.</summary>
+        public void LoadFrom(Stream from)
+        {
+            StreamHost.Read(from, (table, host) => Check(Native.inlay_session_load(Handle, (inlay_reader*)table), host));
         }
 
         /// <summary>Replaces all of the session by what was saved; refuses what is damaged or of another model.</summary>
@@ -316,7 +408,8 @@ namespace Inlay
             }
         }
 
-        /// <summary>Copies row `row` of the last pass's logits, a number for each token of the vocabulary.</summary>
+        /// <summary>Copies row `row` of the last pass's logits, a number for each token of the vocabulary. After a pass of
+        /// another session in the same scratch there are none: Status.WrongState.</summary>
         public float[] Logits(int row) => Copy(LogitsAt(row), model.VocabularySize);
 
         /// <summary>Copies the hidden state that a row of logits came from.</summary>
@@ -325,6 +418,19 @@ namespace Inlay
             float* hidden;
             Check(Native.inlay_session_hidden(Handle, (UIntPtr)row, &hidden));
             return Copy(hidden, model.EmbeddingLength);
+        }
+
+        /// <summary>The MTP head's logits after each of these tokens but the last, a row of vocabulary size numbers each,
+        /// for tests and tools. The session must be empty, with Mtp on; it is empty again afterwards.</summary>
+        public float[] MtpLogits(int[] tokens)
+        {
+            var logits = new float[Math.Max(tokens.Length - 1, 0) * model.VocabularySize];
+            fixed (int* at = tokens)
+            fixed (float* place = logits)
+            {
+                Check(Native.inlay_session_mtp_logits(Handle, at, (UIntPtr)tokens.Length, place));
+            }
+            return logits;
         }
 
         private float* LogitsAt(int row)

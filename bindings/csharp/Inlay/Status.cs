@@ -44,6 +44,7 @@ namespace Inlay
         }
     }
 
+    internal delegate void AskFill(IntPtr place, UIntPtr room, out UIntPtr count);
     internal delegate UIntPtr AskMessage(IntPtr buffer, UIntPtr capacity);
 
     internal static unsafe class Text
@@ -66,6 +67,28 @@ namespace Inlay
             if (text == null) return null;
             if (text.IndexOf('\0') >= 0) throw new ArgumentException("a zero character inside a text");
             return Encoding.UTF8.GetBytes(text + "\0");
+        }
+
+        /// <summary>Asks again with more room where the first was too small: `ask` says how much all of it is.</summary>
+        public static T[] Fill<T>(int room, AskFill ask)
+        {
+            var filled = new T[Math.Max(room, 1)];
+            while (true)
+            {
+                UIntPtr count;
+                GCHandle pin = GCHandle.Alloc(filled, GCHandleType.Pinned);
+                try
+                {
+                    ask(pin.AddrOfPinnedObject(), (UIntPtr)filled.Length, out count);
+                }
+                finally
+                {
+                    pin.Free();
+                }
+                bool fits = (int)count <= filled.Length;
+                Array.Resize(ref filled, (int)count);
+                if (fits) return filled;
+            }
         }
 
         public static int Check(int status, AskMessage ask, Exception inner = null)
@@ -114,6 +137,28 @@ namespace Inlay
         }
     }
 
+    /// <summary>A native object in a struct of the header's, kept until Dispose; null is none.</summary>
+    internal struct Lent : IDisposable
+    {
+        private readonly InlayHandle handle;
+        public readonly IntPtr Pointer;
+
+        public Lent(InlayHandle handle)
+        {
+            this.handle = handle;
+            Pointer = IntPtr.Zero;
+            if (handle == null) return;
+            bool held = false;
+            handle.DangerousAddRef(ref held);
+            Pointer = handle.DangerousGetHandle();
+        }
+
+        public void Dispose()
+        {
+            if (handle != null) handle.DangerousRelease();
+        }
+    }
+
     /// <summary>Something that is given back when the last native object that needs it is.</summary>
     internal sealed class Counted
     {
@@ -126,6 +171,17 @@ namespace Inlay
         {
             System.Threading.Interlocked.Increment(ref holders);
             return this;
+        }
+
+        /// <summary>For what is made from this, which it holds until its own last release.</summary>
+        public Counted Child(Action free)
+        {
+            Hold();
+            return new Counted(() =>
+            {
+                free();
+                Release();
+            });
         }
 
         public void Release()

@@ -7,6 +7,8 @@ namespace Inlay
     public sealed unsafe class Tokenizer : IDisposable
     {
         private readonly InlayHandle handle;
+
+        internal InlayHandle Handle => handle;
         private readonly Runtime runtime;
 
         /// <summary>A file's tokenizer alone, weights or not.</summary>
@@ -34,39 +36,32 @@ namespace Inlay
         public int[] Encode(string text, bool parseSpecial = false)
         {
             byte[] bytes = Encoding.UTF8.GetBytes(text);
-            var tokens = new int[Math.Max(bytes.Length, 1)];
-            while (true)
+            // No text has more tokens than bytes.
+            return Text.Fill<int>(bytes.Length, (IntPtr place, UIntPtr room, out UIntPtr count) =>
             {
-                UIntPtr count;
+                UIntPtr all;
                 fixed (byte* from = bytes)
-                fixed (int* to = tokens)
                 {
-                    runtime.Check(Native.inlay_tokenizer_encode(handle, from, (UIntPtr)bytes.Length, parseSpecial ? 1 : 0, to,
-                                                                (UIntPtr)tokens.Length, &count));
+                    runtime.Check(Native.inlay_tokenizer_encode(handle, from, (UIntPtr)bytes.Length, parseSpecial ? 1 : 0,
+                                                                (int*)place, room, &all));
                 }
-                bool fits = (int)count <= tokens.Length;
-                Array.Resize(ref tokens, (int)count);
-                if (fits) return tokens;
-            }
+                count = all;
+            });
         }
 
         /// <summary>Tokens to bytes, which need not be whole UTF-8; with showSpecial the words of special tokens too.</summary>
         public byte[] DecodeBytes(int[] tokens, bool showSpecial = false)
         {
-            var bytes = new byte[8 * tokens.Length + 16];
-            while (true)
+            return Text.Fill<byte>(8 * tokens.Length + 16, (IntPtr place, UIntPtr room, out UIntPtr count) =>
             {
-                UIntPtr count;
+                UIntPtr all;
                 fixed (int* from = tokens)
-                fixed (byte* to = bytes)
                 {
-                    runtime.Check(Native.inlay_tokenizer_decode(handle, from, (UIntPtr)tokens.Length, showSpecial ? 1 : 0, to,
-                                                                (UIntPtr)bytes.Length, &count));
+                    runtime.Check(Native.inlay_tokenizer_decode(handle, from, (UIntPtr)tokens.Length, showSpecial ? 1 : 0,
+                                                                (byte*)place, room, &all));
                 }
-                bool fits = (int)count <= bytes.Length;
-                Array.Resize(ref bytes, (int)count);
-                if (fits) return bytes;
-            }
+                count = all;
+            });
         }
 
         /// <summary>The same as text, with U+FFFD for what is no whole character.</summary>

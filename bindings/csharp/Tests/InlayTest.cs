@@ -9,19 +9,7 @@ using Inlay;
 /// <summary>Inlay from C# with the bundled model; run in the repository's root.</summary>
 public static class InlayTest
 {
-    private const string ModelPath = "examples/model/tavern.gguf";
-
-    private sealed class Bench : IDisposable
-    {
-        public readonly Runtime Runtime = new Runtime(new RuntimeOptions { Threads = 1 });
-        public readonly Model Model;
-        public Bench() { Model = Model.Open(Runtime, ModelPath); }
-        public void Dispose()
-        {
-            Model.Dispose();
-            Runtime.Dispose();
-        }
-    }
+    private const string ModelPath = Bench.ModelPath;
 
     private static SessionOptions Small() => new SessionOptions { ContextLength = 256, Mtp = true };
 
