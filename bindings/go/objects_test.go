@@ -176,6 +176,39 @@ func TestABatchStepsSessionsThatShareTheirScratch(t *testing.T) {
 	need(t, third.Close())
 }
 
+func TestABatchAndAnAnswerAreCancelled(t *testing.T) {
+	_, model := open(t)
+	first := newSmall(t, model, SessionOptions{})
+	second := newSmall(t, model, SessionOptions{ShareScratch: first})
+	need(t, BeginSteps([]*Session{first, second}, []Token{1, 2}))
+	cancelled := make(chan struct{})
+	go func() {
+		first.Cancel()
+		close(cancelled)
+	}()
+	<-cancelled
+	needStatus(t, first.Finish(context.Background()), ErrCancelled, "")
+	if first.Position() != 0 || second.Position() != 0 {
+		t.Fatal(first.Position(), second.Position())
+	}
+	need(t, second.Step(nil, 1))
+	chat, err := NewChat(first, ChatOptions{Generator: &GeneratorOptions{IgnoreEnd: true}})
+	need(t, err)
+	defer chat.Close()
+	need(t, chat.Add("user", "Tell me a tale."))
+	need(t, chat.Answer(AnswerOptions{RepetitionLimit: 1<<32 - 1}))
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
+	defer cancel()
+	err = nil
+	chat.All(ctx)(func(_ ChatEvent, failed error) bool { err = failed; return true })
+	needStatus(t, err, ErrCancelled, "")
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	_, err = chat.Next(context.Background())
+	need(t, err)
+}
+
 func TestSessionsOfOneScratchKeepOtherGoroutinesOut(t *testing.T) {
 	_, model := open(t)
 	first := newSmall(t, model, SessionOptions{})

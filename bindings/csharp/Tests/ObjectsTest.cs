@@ -117,6 +117,29 @@ public static class ObjectsTest
         }
     }
 
+    public static void AnotherThreadCancelsBatchesAndAnswers()
+    {
+        using (var bench = new Bench())
+        using (var first = new Session(bench.Model, Small()))
+        using (Session second = first.Fork(new ForkOptions { ShareScratch = true }))
+        {
+            Session.BeginSteps(new[] { first, second }, new[] { 1, 2 });
+            Task.Run(() => first.Cancel()).Wait();
+            Fails(Status.Cancelled, () => first.Finish());
+            Check.True(first.Position == 0 && second.Position == 0);
+            second.Step(1);
+            var options = new ChatOptions { Generator = new GeneratorOptions { IgnoreEnd = true } };
+            using (var chat = new Chat(first, options))
+            using (var source = new CancellationTokenSource(5))
+            {
+                chat.Add("user", "Tell me a tale.");
+                var answer = new AnswerOptions { RepetitionLimit = uint.MaxValue };
+                Check.Throws<OperationCanceledException>(() => chat.Answer(answer, source.Token).Count());
+                chat.Next();
+            }
+        }
+    }
+
     public static void SessionsOfOneScratchOnTwoThreadsRefuse()
     {
         using (var bench = new Bench())

@@ -142,6 +142,23 @@ pub struct ChatUsage {
 }
 
 /// A conversation: messages go in, events come out. Takes its session, which must be empty, along.
+///
+/// ```
+/// # fn main() -> inlay::Result<()> {
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../examples/model/tavern.gguf");
+/// # let runtime = inlay::Runtime::new()?;
+/// # let model = inlay::Model::open(&runtime, path)?;
+/// let session = inlay::Session::new(&model)?;
+/// let mut chat = inlay::Chat::new(session, inlay::ChatOptions::default())?;
+/// chat.add("user", "Good evening. What is there to eat?")?;
+/// for event in chat.answer(&inlay::AnswerOptions::default())? {
+///     if let inlay::ChatEvent::Answer(text) = event? {
+///         print!("{text}");
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Chat<'m> {
     handle: *mut inlay_sys::inlay_chat,
     // There until into_session.

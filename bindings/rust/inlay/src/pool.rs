@@ -39,6 +39,22 @@ pub struct PoolPlan {
 /// KV pages that sessions share: each takes pages as its timeline grows, and forks have the full pages of what they have
 /// in common once. Any number of threads may use it at once, and sessions of several threads its pages.
 ///
+/// ```
+/// # fn main() -> inlay::Result<()> {
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../examples/model/tavern.gguf");
+/// # let runtime = inlay::Runtime::new()?;
+/// # let model = inlay::Model::open(&runtime, path)?;
+/// let pool = inlay::Pool::new(&model, &inlay::PoolOptions { tokens: 4096, ..Default::default() })?;
+/// let mut innkeeper = inlay::Session::in_pool(&pool, &inlay::SessionOptions::new())?;
+/// innkeeper.prefill(&model.tokenizer().unwrap().encode("It is a rainy evening. ", false)?)?;
+/// let share = inlay::ForkMemory { share_scratch: true, ..Default::default() };
+/// let mut guest = innkeeper.fork_with(share)?; // stands where the innkeeper stands
+/// inlay::Session::begin_steps(&mut [&mut innkeeper, &mut guest], &[1, 2])?;
+/// innkeeper.finish()?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// ```compile_fail
 /// # fn main() -> inlay::Result<()> {
 /// let runtime = inlay::Runtime::new()?;

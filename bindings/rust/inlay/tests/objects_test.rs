@@ -125,6 +125,41 @@ fn a_batch_steps_sessions_that_share_their_scratch() {
 }
 
 #[test]
+fn another_thread_cancels_batches_and_answers() {
+    let (_runtime, model) = open();
+    let mut first = Session::with(&model, &small()).unwrap();
+    let mut second = first.fork_with(ForkMemory { share_scratch: true, ..Default::default() }).unwrap();
+    Session::begin_steps(&mut [&mut first, &mut second], &[1, 2]).unwrap();
+    let canceller = first.canceller();
+    std::thread::spawn(move || canceller.cancel()).join().unwrap();
+    assert_eq!(status(first.finish()), Status::Cancelled);
+    assert_eq!((first.position(), second.position()), (0, 0));
+    second.step(1).unwrap();
+
+    let options = ChatOptions {
+        generator: Some(GeneratorOptions { ignore_end: true, ..Default::default() }),
+        ..Default::default()
+    };
+    let mut chat = Chat::new(first, options).unwrap();
+    chat.add("user", "Tell me a tale.").unwrap();
+    let canceller = chat.session().canceller();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                canceller.cancel();
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let answer = AnswerOptions { repetition_limit: u32::MAX, ..Default::default() };
+        let heard = chat.answer(&answer).and_then(|events| events.collect::<Result<Vec<_>>>());
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(status(heard), Status::Cancelled);
+    });
+    assert!(chat.advance(None).is_ok());
+}
+
+#[test]
 fn sessions_of_one_scratch_keep_other_threads_out() {
     let (_runtime, model) = open();
     let mut first = Session::with(&model, &small()).unwrap();
