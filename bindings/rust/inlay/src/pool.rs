@@ -55,7 +55,7 @@ pub struct PoolPlan {
 /// # }
 /// ```
 ///
-/// ```compile_fail
+/// ```compile_fail,E0505
 /// # fn main() -> inlay::Result<()> {
 /// let runtime = inlay::Runtime::new()?;
 /// let model = inlay::Model::open(&runtime, "tavern.gguf")?;

@@ -165,7 +165,7 @@ impl Canceller {
 
 /// One timeline of tokens.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0505
 /// # fn main() -> inlay::Result<()> {
 /// let runtime = inlay::Runtime::new()?;
 /// let model = inlay::Model::open(&runtime, "tavern.gguf")?;
