@@ -435,49 +435,77 @@ inlay_status Generator::verify(uint64_t deadline) {
   return INLAY_OK;
 }
 
-/// Samples row after row as long as the token is the next row's draft. A row is what the budget is asked for.
+/// Whether a piece of that cost may begin. An estimate that a slow one has spoilt must not stop the work for
+/// good.
+bool Generator::fits(SliceCost& cost, uint64_t now, uint64_t deadline) {
+  if (deadline == kNoDeadline || now + cost.longest() <= deadline) return true;
+  cost.relax();
+  return false;
+}
+
+/// Samples row after row as long as the token is the next row's draft, piece by piece.
 inlay_status Generator::sample_rows(uint64_t deadline) {
   for (;;) {
     const uint64_t begin = Session::now_ns();
-    if (deadline != kNoDeadline && begin + sample_ns_ > deadline) {
-      sample_ns_ -=
-          sample_ns_ / 8;  // an estimate that one slow row has spoilt must not stop the work for good
+    SliceCost& cost = drawing_ ? draw_cost_ : row_cost_;
+    if (!fits(cost, begin, deadline)) {
       session_->hold_logits();
       return INLAY_PENDING;
     }
-    const uint64_t position = state_.end + row_;
-    int32_t* place = parts_.timeline + position;
-    const float* logits = nullptr;
     int32_t token = -1;
-    inlay_status status = session_->logits(row_, &logits);
-    if (status != INLAY_OK) return abandon_round(status, "generator: the session's logits are gone");
-    const uint32_t* allowed = nullptr;
-    if (guide_) {
-      if (row_ == 0) guide_->rewind();
-      if (!verified_) status = guide_row(0, position);
-      if (status != INLAY_OK) return status;
-      token = guide_->forced();
-      allowed = guide_->allowed(row_);
+    const inlay_status status = sample_piece(&token);
+    bool accepted = false;
+    if (status == INLAY_OK) {
+      int32_t* place = parts_.timeline + state_.end + row_;
+      if (guide_) guide_->push(token);
+      accepted = row_ < drafts_ && *place == token;
+      *place = token;
+      accepted_ += accepted;
+      ++row_;
     }
-    if (token < 0) {
-      status = sampler_.sample(logits, {parts_.timeline, position}, position, &token, allowed);
-      if (status != INLAY_OK) return abandon_round(status, sampler_.message());
-    }
-    if (guide_) guide_->push(token);
-    const bool accepted = row_ < drafts_ && *place == token;
-    *place = token;
-    accepted_ += accepted;
-    ++row_;
     const uint64_t spent = Session::now_ns() - begin;
-    sample_ns_ = std::max(spent, sample_ns_ - sample_ns_ / 16);
+    cost.add(spent);
     longest_piece_ns_ = std::max(longest_piece_ns_, spent);
+    if (status == INLAY_PENDING) continue;
+    if (status != INLAY_OK) return status;
     stop_ = stop_after(token, row_);
     if (!accepted || stop_ != INLAY_STOP_NONE) return INLAY_OK;
   }
 }
 
+/// A piece of the work on row_'s token: PENDING until it is there.
+inlay_status Generator::sample_piece(int32_t* token) {
+  const float* logits = nullptr;
+  if (const inlay_status status = session_->logits(row_, &logits); status != INLAY_OK) {
+    return abandon_round(status, "generator: the session's logits are gone");
+  }
+  if (!drawing_) return begin_row(logits, token);
+  const inlay_status status = sampler_.advance(token);
+  drawing_ = status == INLAY_PENDING;
+  return status < 0 ? abandon_round(status, sampler_.message()) : status;
+}
+
+/// The token where the guide has only one; else begins to draw it.
+inlay_status Generator::begin_row(const float* logits, int32_t* token) {
+  const uint64_t position = state_.end + row_;
+  const uint32_t* allowed = nullptr;
+  if (guide_) {
+    if (row_ == 0) guide_->rewind();
+    const inlay_status status = verified_ ? INLAY_OK : guide_row(0, position);
+    if (status != INLAY_OK) return status;
+    *token = guide_->forced();
+    if (*token >= 0) return INLAY_OK;
+    allowed = guide_->allowed(row_);
+  }
+  const inlay_status status = sampler_.begin(logits, {parts_.timeline, position}, position, allowed);
+  if (status != INLAY_OK) return abandon_round(status, sampler_.message());
+  drawing_ = true;
+  return INLAY_PENDING;
+}
+
 inlay_status Generator::abandon_round(inlay_status status, const char* message) {
   row_ = accepted_ = 0;
+  drawing_ = false;
   session_->release_logits();
   if (verified_) {
     session_->commit(0);

@@ -16,6 +16,7 @@
 #include "runtime/host_memory.h"
 #include "runtime/sampler.h"
 #include "runtime/session.h"
+#include "runtime/slice_costs.h"
 #include "runtime/text_stream.h"
 
 namespace inlay {
@@ -148,6 +149,9 @@ class Generator final : public Counted {
   inlay_status begin_verify();
   inlay_status verify(uint64_t deadline);
   inlay_status sample_rows(uint64_t deadline);
+  inlay_status sample_piece(int32_t* token);
+  inlay_status begin_row(const float* logits, int32_t* token);
+  bool fits(SliceCost& cost, uint64_t now, uint64_t deadline);
   inlay_status finish_round(GeneratorOutput* output);
   inlay_status abandon_round(inlay_status status, const char* message);
   inlay_status advance(uint64_t deadline, uint64_t* spent_ns);
@@ -185,7 +189,9 @@ class Generator final : public Counted {
   inlay_stop stop_ = INLAY_STOP_NONE;
   uint64_t draft_ns_ = 0;
   uint64_t verify_ns_ = 0;
-  uint64_t sample_ns_ = 0;         // of a row, the longest lately
+  bool drawing_ = false;           // a row's token is being drawn, piece by piece
+  SliceCost row_cost_;             // of beginning a row
+  SliceCost draw_cost_;            // of a piece of a draw
   uint64_t longest_piece_ns_ = 0;  // of what is not a slice of the session's
 
   char message_[256] = "";

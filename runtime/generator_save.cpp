@@ -11,6 +11,7 @@ namespace inlay {
 /// The round under way is as if it had not begun; whole chunks of a prompt stay.
 void Generator::take_back() {
   session_->release_logits();
+  drawing_ = false;
   switch (phase_) {
     case Phase::kPrefill:
       session_->cancel();
@@ -164,10 +165,15 @@ void Generator::probe_sampling() {
     logits[token] = static_cast<float>(bits >> 8) * 0x1p-22f;
   }
   for (int run = 0; run < 2; ++run) {
-    const uint64_t begin = Session::now_ns();
-    int32_t token = 0;
-    (void)sampler_.sample(logits, timeline(), 0, &token);
-    sample_ns_ = Session::now_ns() - begin;
+    inlay_status status = sampler_.begin(logits, timeline(), 0);
+    if (status == INLAY_OK) status = INLAY_PENDING;
+    while (status == INLAY_PENDING) {
+      const uint64_t begin = Session::now_ns();
+      int32_t token = 0;
+      status = sampler_.advance(&token);
+      // The first run warms up.
+      if (run > 0) draw_cost_.add(Session::now_ns() - begin);
+    }
   }
 }
 

@@ -17,6 +17,8 @@ namespace {
 constexpr uint32_t kDefaultPenaltyWindow = 64;
 constexpr uint32_t kRadixBits = 11;
 constexpr uint32_t kRadixBuckets = 1u << kRadixBits;
+constexpr uint32_t kDigitShifts[] = {21, 10, 0};
+constexpr uint32_t kPieceTokens = 32u << 10;  // that a piece of a draw looks at: some 100 microseconds
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kLargest = std::numeric_limits<float>::max();
 
@@ -103,28 +105,85 @@ Sampler::Sampler(const inlay_sampler_params& params, uint32_t vocabulary, bool m
 inlay_status Sampler::sample(const float* logits, std::span<const int32_t> history, uint64_t position,
                              int32_t* out_token, const uint32_t* allowed) noexcept {
   *out_token = 0;
-  const inlay_status status = adjust(logits, history, allowed);
-  if (status != INLAY_OK) return status;
-  measure_blocks();
-  if (!(maximum_ > -kInfinity)) {
-    message_ = "sampler: no token can be drawn, every logit is -infinity or not a number";
-    return INLAY_ERROR_INVALID_ARGUMENT;
-  }
-  if (params_.temperature == 0.0f) {
-    *out_token = likeliest();
-    return INLAY_OK;
-  }
-  const double uniform = philox_uniform(params_.seed, position);
-  if (!use_.truncation()) {
-    *out_token = draw_from_all(uniform);
-    return INLAY_OK;
-  }
+  inlay_status status = begin(logits, history, position, allowed);
+  if (status == INLAY_OK) status = INLAY_PENDING;
+  while (status == INLAY_PENDING) status = advance(out_token);
+  return status;
+}
+
+inlay_status Sampler::begin(const float* logits, std::span<const int32_t> history, uint64_t position,
+                            const uint32_t* allowed) noexcept {
+  step_ = Step::kMeasure;
   candidate_count_ = 0;
-  if (use_.top_k) select_top_k();
-  if (use_.top_p) select_top_p();
-  if (use_.min_p) select_min_p();
-  *out_token = draw_from_candidates(uniform);
-  return INLAY_OK;
+  uniform_ = params_.temperature == 0.0f ? 0.0 : philox_uniform(params_.seed, position);
+  return adjust(logits, history, allowed);
+}
+
+void Sampler::begin_limit(Step step) noexcept {
+  step_ = step;
+  next_ = kept_ = 0;
+}
+
+Sampler::Step Sampler::limit_after_top_k() const noexcept {
+  return use_.top_p ? Step::kSumTopP : use_.min_p ? Step::kMinP : Step::kTotal;
+}
+
+inlay_status Sampler::advance(int32_t* out_token) noexcept {
+  *out_token = 0;
+  switch (step_) {
+    case Step::kMeasure:
+      measure_blocks();
+      if (!(maximum_ > -kInfinity)) {
+        message_ = "sampler: no token can be drawn, every logit is -infinity or not a number";
+        return INLAY_ERROR_INVALID_ARGUMENT;
+      }
+      if (params_.temperature == 0.0f) {
+        *out_token = likeliest();
+        return INLAY_OK;
+      }
+      begin_limit(!use_.truncation() ? Step::kDrawFromAll
+                  : use_.top_k       ? Step::kBoundTopK
+                                     : limit_after_top_k());
+      return INLAY_PENDING;
+    case Step::kDrawFromAll: *out_token = draw_from_all(); return INLAY_OK;
+    case Step::kBoundTopK:
+      bound_top_k();
+      begin_limit(Step::kGatherTopK);
+      return INLAY_PENDING;
+    case Step::kGatherTopK:
+      if (!gather_logits()) return INLAY_PENDING;
+      begin_selection(params_.top_k, false);
+      step_ = Step::kSelectTopK;
+      return INLAY_PENDING;
+    case Step::kSelectTopK:
+      if (select()) begin_limit(Step::kWeigh);
+      return INLAY_PENDING;
+    case Step::kWeigh:
+      if (weigh_candidates()) begin_limit(limit_after_top_k());
+      return INLAY_PENDING;
+    case Step::kSumTopP:
+      bound_top_p();
+      step_ = use_.top_k ? Step::kSelectTopP : Step::kGatherTopP;
+      return INLAY_PENDING;
+    case Step::kGatherTopP:
+      if (gather_weights()) step_ = Step::kSelectTopP;
+      return INLAY_PENDING;
+    case Step::kSelectTopP:
+      if (select()) begin_limit(use_.min_p ? Step::kMinP : Step::kTotal);
+      return INLAY_PENDING;
+    case Step::kMinP:
+      if (apply_min_p()) begin_limit(Step::kTotal);
+      return INLAY_PENDING;
+    case Step::kTotal:
+      if (next_ == 0) total_ = 0.0;
+      if (!sum_candidates()) return INLAY_PENDING;
+      begin_limit(Step::kDraw);
+      below_ = 0.0;
+      drawn_ = -1;
+      return INLAY_PENDING;
+    case Step::kDraw: return draw_from_candidates(out_token) ? INLAY_OK : INLAY_PENDING;
+  }
+  return INLAY_ERROR_INTERNAL;
 }
 
 /// Points logits_ at the logits after bias, penalties and mask; they are copied only where something changes
@@ -208,10 +267,24 @@ double Sampler::sum_weights() noexcept {
   return total;
 }
 
-/// Makes the tokens candidates whose logit is at least `least`; their weights are still to be found.
-void Sampler::gather_logits(float least) noexcept {
-  uint32_t count = 0;
-  for (uint32_t block = 0; block < cpu::logit_blocks(vocabulary_); ++block) {
+/// The next of `count` items of the step, `most` at most.
+Sampler::Range Sampler::take_range(uint32_t count, uint32_t most) noexcept {
+  const Range range{next_, std::min(count, next_ + most), count <= next_ + most};
+  next_ = range.last ? 0 : range.end;
+  return range;
+}
+
+/// The same of the blocks of logits.
+Sampler::Range Sampler::take_blocks() noexcept {
+  return take_range(cpu::logit_blocks(vocabulary_), kPieceTokens / cpu::kLogitBlock);
+}
+
+/// Makes the tokens candidates whose logit is at least least_; their weights are still to be found.
+bool Sampler::gather_logits() noexcept {
+  const Range blocks = take_blocks();
+  const auto least = static_cast<float>(least_);
+  uint32_t count = candidate_count_;
+  for (uint32_t block = blocks.begin; block < blocks.end; ++block) {
     if (!(parts_.block_maxima[block] >= least)) continue;
     const uint32_t end = std::min((block + 1) * cpu::kLogitBlock, vocabulary_);
     for (uint32_t token = block * cpu::kLogitBlock; token < end; ++token) {
@@ -221,120 +294,157 @@ void Sampler::gather_logits(float least) noexcept {
     }
   }
   candidate_count_ = count;
+  return blocks.last;
 }
 
-/// Makes the tokens candidates whose weight is at least `least`, which is above zero.
-void Sampler::gather_weights(double least) noexcept {
-  uint32_t count = 0;
-  for (uint32_t block = 0; block < cpu::logit_blocks(vocabulary_); ++block) {
-    if (weight(parts_.block_maxima[block]) < least) continue;
+/// Makes the tokens candidates whose weight is at least least_, which is above zero.
+bool Sampler::gather_weights() noexcept {
+  const Range blocks = take_blocks();
+  uint32_t count = candidate_count_;
+  for (uint32_t block = blocks.begin; block < blocks.end; ++block) {
+    if (weight(parts_.block_maxima[block]) < least_) continue;
     const uint32_t end = std::min((block + 1) * cpu::kLogitBlock, vocabulary_);
     for (uint32_t token = block * cpu::kLogitBlock; token < end; ++token) {
       const float w = weight(logits_[token]);
       parts_.candidate_logits[count] = order_logit(logits_[token]);
       parts_.candidate_weights[count] = w;
       parts_.candidate_tokens[count] = static_cast<int32_t>(token);
-      count += w >= least;
+      count += w >= least_;
     }
   }
   candidate_count_ = count;
+  return blocks.last;
 }
 
-void Sampler::weigh_candidates() noexcept {
-  for (uint32_t i = 0; i < candidate_count_; ++i) {
+bool Sampler::weigh_candidates() noexcept {
+  const Range range = take_range(candidate_count_, kPieceTokens);
+  for (uint32_t i = range.begin; i < range.end; ++i) {
     parts_.candidate_weights[i] = weight(parts_.candidate_logits[i]);
   }
+  return range.last;
 }
 
 template <typename Condition>
-void Sampler::filter_candidates(Condition keep) noexcept {
-  uint32_t kept = 0;
-  for (uint32_t i = 0; i < candidate_count_; ++i) {
+bool Sampler::filter_candidates(Condition keep) noexcept {
+  const Range range = take_range(candidate_count_, kPieceTokens);
+  uint32_t kept = kept_;
+  for (uint32_t i = range.begin; i < range.end; ++i) {
     const bool stays = keep(i);
     parts_.candidate_logits[kept] = parts_.candidate_logits[i];
     parts_.candidate_weights[kept] = parts_.candidate_weights[i];
     parts_.candidate_tokens[kept] = parts_.candidate_tokens[i];
     kept += stays;
   }
-  candidate_count_ = kept;
+  kept_ = kept;
+  if (range.last) candidate_count_ = kept;
+  return range.last;
 }
 
 /// Keeps the likeliest candidates, as few of them as together have a mass of `target` (or all, where they
-/// have less), without ordering them: finds the logit of the last one digit by digit. mass(i) is candidate
-/// i's.
+/// have less), without ordering them: finds the logit of the last one digit by digit.
+void Sampler::begin_selection(double target, bool by_weight) noexcept {
+  selection_ = {};
+  selection_.target = target;
+  selection_.by_weight = by_weight;
+  next_ = kept_ = 0;
+}
+
+bool Sampler::select() noexcept {
+  return selection_.by_weight ? select_by([this](uint32_t i) { return double{parts_.candidate_weights[i]}; })
+                              : select_by([](uint32_t) { return 1.0; });
+}
+
+/// mass(i) is candidate i's.
 template <typename Mass>
-void Sampler::keep_likeliest(double target, Mass mass) noexcept {
-  uint32_t prefix = 0;  // of the boundary's key, as far as it is known
-  uint32_t known = 0;   // the bits of a key that are
-  double above = 0.0;   // mass of the candidates whose keys lie above the prefix
-  for (const uint32_t shift : {21u, 10u, 0u}) {
-    std::fill_n(parts_.histogram, kRadixBuckets, 0.0);
-    uint32_t lowest = kRadixBuckets;
-    for (uint32_t i = 0; i < candidate_count_; ++i) {
-      const uint32_t key = radix_key(parts_.candidate_logits[i]);
-      if ((key & known) != prefix) continue;
-      const uint32_t digit = (key >> shift) % kRadixBuckets;
-      lowest = std::min(lowest, digit);
-      parts_.histogram[digit] += mass(i);
-    }
-    uint32_t digit = kRadixBuckets - 1;
-    for (; digit > lowest && above + parts_.histogram[digit] < target; --digit)
-      above += parts_.histogram[digit];
-    known |= (kRadixBuckets - 1) << shift;
-    prefix |= digit << shift;
+bool Sampler::select_by(Mass mass) noexcept {
+  Selection& s = selection_;
+  if (s.round < std::size(kDigitShifts)) {
+    const uint32_t shift = kDigitShifts[s.round];
+    const Range range = take_range(candidate_count_, kPieceTokens);
+    add_masses(range, shift, mass);
+    if (range.last) choose_digit(shift);
+    return false;
   }
-  filter_candidates([&](uint32_t i) {
+  return filter_candidates([&](uint32_t i) {
     const uint32_t key = radix_key(parts_.candidate_logits[i]);
-    if (key != prefix) return key > prefix;
-    const bool stays = above < target;
-    above += mass(i);
+    if (key != s.prefix) return key > s.prefix;
+    const bool stays = s.above < s.target;
+    s.above += mass(i);
     return stays;
   });
 }
 
-void Sampler::select_top_k() noexcept {
-  const auto one = [](uint32_t) { return 1.0; };
-  // At least top_k logits reach the top_k-th largest of the blocks' maxima; few others do.
-  float least = -kLargest;
+template <typename Mass>
+void Sampler::add_masses(Range range, uint32_t shift, Mass mass) noexcept {
+  if (range.begin == 0) {
+    std::fill_n(parts_.histogram, kRadixBuckets, 0.0);
+    selection_.lowest = kRadixBuckets;
+  }
+  const uint32_t prefix = selection_.prefix, known = selection_.known;
+  uint32_t lowest = selection_.lowest;
+  for (uint32_t i = range.begin; i < range.end; ++i) {
+    const uint32_t key = radix_key(parts_.candidate_logits[i]);
+    if ((key & known) != prefix) continue;
+    const uint32_t digit = (key >> shift) % kRadixBuckets;
+    lowest = std::min(lowest, digit);
+    parts_.histogram[digit] += mass(i);
+  }
+  selection_.lowest = lowest;
+}
+
+void Sampler::choose_digit(uint32_t shift) noexcept {
+  Selection& s = selection_;
+  uint32_t digit = kRadixBuckets - 1;
+  for (; digit > s.lowest && s.above + parts_.histogram[digit] < s.target; --digit) {
+    s.above += parts_.histogram[digit];
+  }
+  s.known |= (kRadixBuckets - 1) << shift;
+  s.prefix |= digit << shift;
+  ++s.round;
+}
+
+/// At least top_k logits reach the top_k-th largest of the blocks' maxima; few others do.
+void Sampler::bound_top_k() noexcept {
+  least_ = -kLargest;
   const uint32_t blocks = cpu::logit_blocks(vocabulary_);
   if (params_.top_k <= blocks) {
     std::transform(parts_.block_maxima, parts_.block_maxima + blocks, parts_.candidate_logits, order_logit);
     std::fill_n(parts_.candidate_weights, blocks, 0.0f);
     std::fill_n(parts_.candidate_tokens, blocks, 0);
     candidate_count_ = blocks;
-    keep_likeliest(params_.top_k, one);
+    begin_selection(params_.top_k, false);
+    while (!select()) {
+    }
     const float bound =
         *std::min_element(parts_.candidate_logits, parts_.candidate_logits + candidate_count_);
-    least = std::max(least, bound);
+    least_ = std::max(-kLargest, bound);
   }
-  gather_logits(least);
-  keep_likeliest(params_.top_k, one);
-  weigh_candidates();
+  candidate_count_ = 0;
 }
 
-void Sampler::select_top_p() noexcept {
+void Sampler::bound_top_p() noexcept {
   double total = 0.0;
   if (use_.top_k) {
     for (uint32_t i = 0; i < candidate_count_; ++i) total += parts_.candidate_weights[i];
   } else {
     total = sum_weights();
     // All tokens lighter than this together weigh less than what top-p drops.
-    gather_weights(std::max((1.0 - params_.top_p) * total / vocabulary_, 0x1.0p-126));
+    least_ = std::max((1.0 - params_.top_p) * total / vocabulary_, 0x1.0p-126);
   }
-  keep_likeliest(params_.top_p * total, [this](uint32_t i) { return parts_.candidate_weights[i]; });
+  begin_selection(params_.top_p * total, true);
 }
 
-void Sampler::select_min_p() noexcept {
-  // The likeliest token has the weight 1, and neither top-k nor top-p drops it.
+/// The likeliest token has the weight 1, and neither top-k nor top-p drops it.
+bool Sampler::apply_min_p() noexcept {
   if (use_.top_k || use_.top_p) {
-    filter_candidates([this](uint32_t i) { return parts_.candidate_weights[i] >= params_.min_p; });
-  } else {
-    gather_weights(params_.min_p);
+    return filter_candidates([this](uint32_t i) { return parts_.candidate_weights[i] >= params_.min_p; });
   }
+  least_ = params_.min_p;
+  return gather_weights();
 }
 
-int32_t Sampler::draw_from_all(double uniform) noexcept {
-  const double target = uniform * sum_weights();
+int32_t Sampler::draw_from_all() noexcept {
+  const double target = uniform_ * sum_weights();
   double below = 0.0;
   uint32_t block = 0;
   uint32_t last = 0;  // the last block with any weight: where rounding would carry the draw beyond the end
@@ -356,18 +466,24 @@ int32_t Sampler::draw_from_all(double uniform) noexcept {
   return drawn;
 }
 
-int32_t Sampler::draw_from_candidates(double uniform) const noexcept {
-  double total = 0.0;
-  for (uint32_t i = 0; i < candidate_count_; ++i) total += parts_.candidate_weights[i];
-  const double target = uniform * total;
-  double below = 0.0;
-  int32_t drawn = -1;
-  for (uint32_t i = 0; i < candidate_count_ && below <= target; ++i) {
+bool Sampler::sum_candidates() noexcept {
+  const Range range = take_range(candidate_count_, kPieceTokens);
+  double total = total_;
+  for (uint32_t i = range.begin; i < range.end; ++i) total += parts_.candidate_weights[i];
+  total_ = total;
+  return range.last;
+}
+
+bool Sampler::draw_from_candidates(int32_t* out_token) noexcept {
+  const Range range = take_range(candidate_count_, kPieceTokens);
+  const double target = uniform_ * total_;
+  for (uint32_t i = range.begin; i < range.end && below_ <= target; ++i) {
     if (parts_.candidate_weights[i] <= 0.0f) continue;
-    drawn = parts_.candidate_tokens[i];
-    below += parts_.candidate_weights[i];
+    drawn_ = parts_.candidate_tokens[i];
+    below_ += parts_.candidate_weights[i];
   }
-  return drawn;
+  *out_token = drawn_;
+  return range.last || below_ > target;
 }
 
 }  // namespace inlay

@@ -19,6 +19,8 @@ namespace inlay {
 /// Logits that are not numbers count as -infinity, +infinity as the largest finite number. Tokens less likely
 /// than 2^-125 times the likeliest are never drawn. At equal logits top-k and top-p prefer the lower id.
 ///
+/// A draw can be made in pieces of a fraction of a millisecond, for hosts that have no more at a time.
+///
 /// One thread at a time.
 class Sampler {
  public:
@@ -40,6 +42,12 @@ class Sampler {
   /// Where `allowed` is given, tokens whose bit (token % 32 of word token / 32) is 0 are forbidden.
   inlay_status sample(const float* logits, std::span<const int32_t> history, uint64_t position,
                       int32_t* out_token, const uint32_t* allowed = nullptr) noexcept;
+
+  /// The same in pieces: begin(), then advance() until it is not INLAY_PENDING. What begin was given stays as
+  /// it is until then; another begin gives the draw up.
+  inlay_status begin(const float* logits, std::span<const int32_t> history, uint64_t position,
+                     const uint32_t* allowed = nullptr) noexcept;
+  inlay_status advance(int32_t* out_token) noexcept;
 
   uint64_t seed() const { return params_.seed; }
   void set_seed(uint64_t seed) { params_.seed = seed; }
@@ -73,6 +81,38 @@ class Sampler {
     void lay_out(Layout& layout, const inlay_sampler_params& params, uint32_t vocabulary, bool masked);
   };
 
+  /// What advance() does next. Those that go over tokens or candidates do so many at a time.
+  enum class Step : uint8_t {
+    kMeasure,
+    kDrawFromAll,
+    kBoundTopK,
+    kGatherTopK,
+    kSelectTopK,
+    kWeigh,
+    kSumTopP,
+    kGatherTopP,
+    kSelectTopP,
+    kMinP,
+    kTotal,
+    kDraw
+  };
+  /// The search for the likeliest candidates that together have a mass, their number or their weights.
+  struct Selection {
+    double target = 0;
+    bool by_weight = false;
+    uint32_t round = 0;   // of the digits, then the one that filters
+    uint32_t prefix = 0;  // of the boundary's key, as far as it is known
+    uint32_t known = 0;   // the bits of a key that are
+    double above = 0;     // mass of the candidates whose keys lie above the prefix
+    uint32_t lowest = 0;  // digit of the round
+  };
+  /// Items [begin, end) of a step's; `last` where none are left after them.
+  struct Range {
+    uint32_t begin;
+    uint32_t end;
+    bool last;
+  };
+
   inlay_status adjust(const float* logits, std::span<const int32_t> history,
                       const uint32_t* allowed) noexcept;
   void forbid(const uint32_t* allowed) noexcept;
@@ -80,18 +120,28 @@ class Sampler {
   void measure_blocks() noexcept;
   int32_t likeliest() const noexcept;
   double sum_weights() noexcept;
-  void gather_logits(float least) noexcept;
-  void gather_weights(double least) noexcept;
-  void weigh_candidates() noexcept;
+  Range take_range(uint32_t count, uint32_t most) noexcept;
+  Range take_blocks() noexcept;
+  void begin_limit(Step step) noexcept;
+  Step limit_after_top_k() const noexcept;
+  void bound_top_k() noexcept;
+  void bound_top_p() noexcept;
+  bool gather_logits() noexcept;
+  bool gather_weights() noexcept;
+  bool weigh_candidates() noexcept;
   template <typename Condition>
-  void filter_candidates(Condition keep) noexcept;
-  void select_top_k() noexcept;
-  void select_top_p() noexcept;
-  void select_min_p() noexcept;
+  bool filter_candidates(Condition keep) noexcept;
+  void begin_selection(double target, bool by_weight) noexcept;
+  bool select() noexcept;
   template <typename Mass>
-  void keep_likeliest(double target, Mass mass) noexcept;
-  int32_t draw_from_all(double uniform) noexcept;
-  int32_t draw_from_candidates(double uniform) const noexcept;
+  bool select_by(Mass mass) noexcept;
+  template <typename Mass>
+  void add_masses(Range range, uint32_t shift, Mass mass) noexcept;
+  void choose_digit(uint32_t shift) noexcept;
+  bool apply_min_p() noexcept;
+  bool sum_candidates() noexcept;
+  bool draw_from_candidates(int32_t* out_token) noexcept;
+  int32_t draw_from_all() noexcept;
   float weight(float logit) const noexcept;
 
   inlay_sampler_params params_;
@@ -105,7 +155,16 @@ class Sampler {
   const float* logits_ = nullptr;
   float maximum_ = 0;  // of the logits
   float scale_ = 0;    // from a difference of logits to the binary logarithm of a weight
+  double uniform_ = 0;
+  Step step_ = Step::kMeasure;
+  uint32_t next_ = 0;  // of the step's items
+  uint32_t kept_ = 0;  // candidates, of those that a filter has seen
   uint32_t candidate_count_ = 0;
+  double least_ = 0;  // logit or weight of a candidate
+  Selection selection_;
+  double total_ = 0;  // weight of the candidates
+  double below_ = 0;  // of those before the next
+  int32_t drawn_ = -1;
 };
 
 }  // namespace inlay

@@ -342,7 +342,8 @@ inlay_status Session::estimate(size_t prompt, size_t rounds, uint32_t width, inl
     }
   }
   out->expected_ns = cost.expected_ns();
-  out->p99_ns = cost.p99_ns();
+  // A single slow slice of a small piece of work says more than the spread of all.
+  out->p99_ns = std::max(cost.p99_ns(), out->longest_slice_ns);
   return INLAY_OK;
 }
 

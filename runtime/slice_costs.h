@@ -9,40 +9,51 @@
 
 namespace inlay {
 
-/// What slices of each kind have cost lately, in nanoseconds: the longest, by which a budget is kept, and
-/// mean and variance, by which work is estimated. One thread at a time.
-class SliceCosts {
+/// What slices of one kind have cost lately, in nanoseconds: the longest, by which a budget is kept, and mean
+/// and variance, by which work is estimated. One thread at a time.
+class SliceCost {
  public:
-  void add(uint32_t kind, uint64_t ns) {
-    Kind& k = kinds_[kind];
+  void add(uint64_t ns) {
     // By a slice during which the system gave the core to someone else no budget is kept: it says nothing of
     // those to come. What work takes, it does.
     const auto sample = static_cast<double>(ns);
-    const double own = k.samples < 4 ? sample : std::min(sample, kOutlier * k.mean);
-    k.longest = std::max(static_cast<uint64_t>(own), k.longest - k.longest / 16);
-    ++k.samples;
-    const double weight = 1.0 / static_cast<double>(std::min(k.samples, kMemory));
-    const double difference = sample - k.mean;
-    k.mean += weight * difference;
-    k.variance = (1 - weight) * (k.variance + weight * difference * difference);
+    const double own = samples_ < 4 ? sample : std::min(sample, kOutlier * mean_);
+    longest_ = std::max(static_cast<uint64_t>(own), longest_ - longest_ / 16);
+    ++samples_;
+    const double weight = 1.0 / static_cast<double>(std::min(samples_, kMemory));
+    const double difference = sample - mean_;
+    mean_ += weight * difference;
+    variance_ = (1 - weight) * (variance_ + weight * difference * difference);
   }
   /// An estimate that a slow slice has spoilt must not stop the work for good.
-  void relax(uint32_t kind) { kinds_[kind].longest -= kinds_[kind].longest / 4; }
+  void relax() { longest_ -= longest_ / 4; }
 
-  uint64_t longest(uint32_t kind) const { return kinds_[kind].longest; }
-  double mean(uint32_t kind) const { return kinds_[kind].mean; }
-  double variance(uint32_t kind) const { return kinds_[kind].variance; }
+  uint64_t longest() const { return longest_; }
+  double mean() const { return mean_; }
+  double variance() const { return variance_; }
 
  private:
   static constexpr uint64_t kMemory = 1024;  // samples that a mean goes back
   static constexpr double kOutlier = 4;      // times the mean, and more is not the slice's own
-  struct Kind {
-    uint64_t longest = 0;
-    uint64_t samples = 0;
-    double mean = 0;
-    double variance = 0;
-  };
-  std::array<Kind, Device::kSliceKinds> kinds_{};
+
+  uint64_t longest_ = 0;
+  uint64_t samples_ = 0;
+  double mean_ = 0;
+  double variance_ = 0;
+};
+
+/// The same for each kind of a device's slices.
+class SliceCosts {
+ public:
+  void add(uint32_t kind, uint64_t ns) { kinds_[kind].add(ns); }
+  void relax(uint32_t kind) { kinds_[kind].relax(); }
+
+  uint64_t longest(uint32_t kind) const { return kinds_[kind].longest(); }
+  double mean(uint32_t kind) const { return kinds_[kind].mean(); }
+  double variance(uint32_t kind) const { return kinds_[kind].variance(); }
+
+ private:
+  std::array<SliceCost, Device::kSliceKinds> kinds_{};
 };
 
 /// How many slices of each kind some work has.

@@ -38,6 +38,7 @@ class OwnedSampler {
                       std::span<const int32_t> history = {}) {
     return sampler_.sample(logits.data(), history, position, token);
   }
+  inlay::Sampler& sampler() { return sampler_; }
   int32_t sample(const std::vector<float>& logits, uint64_t position = 0,
                  std::span<const int32_t> history = {}) {
     int32_t token = -2;
@@ -344,4 +345,34 @@ TEST_CASE("the same draws on every machine") {
     }
   }
   CHECK(all == 7417619340339794250u);
+}
+
+TEST_CASE("a draw in pieces is the draw in one, and no piece is the whole") {
+  constexpr uint32_t kVocabulary = 248320;
+  std::vector<float> logits(kVocabulary);
+  std::mt19937 random(1);
+  for (float& x : logits) x = static_cast<float>(random() % 1024) / 1024.0f;
+  std::vector<inlay_sampler_params> all(5, default_params());
+  for (inlay_sampler_params& params : all) params.temperature = 1;
+  all[1].top_p = all[2].top_p = 0.95f;
+  all[2].top_k = all[3].top_k = 200000;
+  all[3].min_p = 0.5f;
+  all[4].min_p = 0.4f;
+  for (const inlay_sampler_params& params : all) {
+    OwnedSampler owned(params, kVocabulary);
+    inlay::Sampler& sampler = owned.sampler();
+    for (uint64_t position = 0; position < 3; ++position) {
+      const int32_t expected = owned.sample(logits, position);
+      int32_t token = -1, other = -1;
+      // One that is given up half way leaves nothing behind.
+      REQUIRE(sampler.begin(logits.data(), {}, position + 77) == INLAY_OK);
+      for (int i = 0; i < static_cast<int>(position) * 7; ++i) sampler.advance(&other);
+      REQUIRE(sampler.begin(logits.data(), {}, position) == INLAY_OK);
+      int pieces = 1;
+      while (sampler.advance(&token) == INLAY_PENDING) ++pieces;
+      CHECK(token == expected);
+      const bool truncates = params.top_k > 0 || params.top_p > 0 || params.min_p > 0;
+      CHECK(pieces >= (truncates ? 16 : 2));
+    }
+  }
 }
