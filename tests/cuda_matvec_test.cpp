@@ -197,7 +197,8 @@ TEST_CASE("a matrix of every type times one to eight rows") {
 
 TEST_CASE("the shapes of the 27B, its columns above all") {
   INLAY_NEED_CUDA();
-  for (const TensorType type : {TensorType::Q4_K, TensorType::Q6_K, TensorType::Q8_0, TensorType::F16}) {
+  for (const TensorType type : {TensorType::Q4_K, TensorType::Q6_K, TensorType::Q8_0, TensorType::F16,
+                                TensorType::Q2_K, TensorType::Q3_K}) {
     check_matrix(type, 5120, 6144);
     check_matrix(type, 5120, 17408);
     check_matrix(type, 520, 10240);
@@ -265,7 +266,7 @@ TEST_CASE("several matrices of one input, of different types, stored and added")
   INLAY_NEED_CUDA();
   const MatvecDevice gpu = device();
   const uint32_t columns = 5120, rows[] = {1024, 48, 6, 520};
-  const TensorType types[] = {TensorType::Q5_K, TensorType::Q4_K, TensorType::Q8_0, TensorType::Q6_K};
+  const TensorType types[] = {TensorType::Q3_K, TensorType::Q4_K, TensorType::Q2_K, TensorType::Q6_K};
   const Inputs inputs(columns);
   for (const Epilogue epilogue : {Epilogue::kStore, Epilogue::kAdd}) {
     for (const uint32_t width : {1u, 3u, 8u}) {
@@ -314,7 +315,7 @@ TEST_CASE("SwiGLU of gate and up becomes the next matrix's input") {
   const MatvecDevice gpu = device();
   const uint32_t columns = 5120, inner = 1056;
   const Inputs inputs(columns);
-  for (const TensorType type : {TensorType::Q4_K, TensorType::Q8_0, TensorType::BF16}) {
+  for (const TensorType type : {TensorType::Q4_K, TensorType::Q8_0, TensorType::BF16, TensorType::Q2_K}) {
     const Matrix gate(type, inner, columns, 1), up(type, inner, columns, 2);
     const Matrix down(TensorType::F32, 64, inner, 3);
     std::vector<__half> widest;

@@ -12,8 +12,8 @@
 #include "tests/random_weights.h"
 
 // Matrix times 1 to 8 rows on a CUDA device, timed in graphs over more weights than the L2 cache holds: each
-// type alone, then all matrices of a 27B (Q4_K_M mix) in order. Beside them a plain read of as many bytes.
-//   cuda_matvec_benchmark [types|chain|all|q4|profile] [shared bytes of a block]
+// type alone, then all matrices of a 27B (mixes Q4_K_M and Q2_K) in order. Beside them a plain read.
+//   cuda_matvec_benchmark [types|chain|all|profile|name of a type] [shared bytes of a block]
 
 namespace {
 
@@ -193,37 +193,43 @@ void bench_type(const MatvecDevice& device, cudaStream_t stream, const Buffers& 
   }
 }
 
-void bench_chain(const MatvecDevice& device, cudaStream_t stream, const Buffers& buffers) {
+struct Mix {
+  const char* name;
+  TensorType base, more, qkv;
+  bool always_more;
+};
+
+void bench_chain(const MatvecDevice& device, cudaStream_t stream, const Buffers& buffers, const Mix& mix) {
+  arena.used = 0;
   std::vector<MatvecLaunch> launches;
   const auto add = [&](std::vector<PackedMatrix> matrices, Epilogue epilogue) {
     launches.push_back(make_launch(std::move(matrices), epilogue, buffers));
   };
   uint32_t matrices = 0;
   for (uint32_t layer = 0; layer < 64; ++layer) {
-    const bool more = layer < 8 || layer >= 56 || (layer - 8) % 3 == 2;
-    const TensorType better = more ? TensorType::Q6_K : TensorType::Q4_K;
+    const bool more = mix.always_more || layer < 8 || layer >= 56 || (layer - 8) % 3 == 2;
+    const TensorType better = more ? mix.more : mix.base;
     if (layer % 4 == 3) {
-      add({make_matrix(TensorType::Q4_K, 12288, 5120), make_matrix(TensorType::Q4_K, 1024, 5120),
+      add({make_matrix(mix.base, 12288, 5120), make_matrix(mix.base, 1024, 5120),
            make_matrix(better, 1024, 5120)},
           Epilogue::kStore);
       matrices += 3;
     } else {
-      add({make_matrix(TensorType::Q5_K, 10240, 5120), make_matrix(TensorType::Q4_K, 6144, 5120),
-           make_matrix(TensorType::Q4_K, 48, 5120), make_matrix(TensorType::Q4_K, 48, 5120)},
+      add({make_matrix(mix.qkv, 10240, 5120), make_matrix(mix.base, 6144, 5120),
+           make_matrix(mix.base, 48, 5120), make_matrix(mix.base, 48, 5120)},
           Epilogue::kStore);
       matrices += 4;
     }
-    add({make_matrix(TensorType::Q4_K, 5120, 6144)}, Epilogue::kAdd);
-    add({make_matrix(TensorType::Q4_K, 17408, 5120), make_matrix(TensorType::Q4_K, 17408, 5120)},
-        Epilogue::kSwiGlu);
+    add({make_matrix(mix.base, 5120, 6144)}, Epilogue::kAdd);
+    add({make_matrix(mix.base, 17408, 5120), make_matrix(mix.base, 17408, 5120)}, Epilogue::kSwiGlu);
     add({make_matrix(better, 5120, 17408)}, Epilogue::kAdd);
     matrices += 4;
   }
   add({make_matrix(TensorType::Q6_K, 248320, 5120)}, Epilogue::kStore);
   uint64_t bytes = 0;
   for (const MatvecLaunch& launch : launches) bytes += bytes_of(launch);
-  std::printf("27B chain, Q4_K_M mix: %u matrices in %zu launches, %.2f GB\n", matrices + 1, launches.size(),
-              static_cast<double>(bytes) * 1e-9);
+  std::printf("27B chain, mix %s: %u matrices in %zu launches, %.2f GB\n", mix.name, matrices + 1,
+              launches.size(), static_cast<double>(bytes) * 1e-9);
   double first = 0;
   for (const uint32_t rows : {1u, 2u, 4u, 8u}) {
     const double us = time_launches(device, stream, launches, rows, 9);
@@ -267,15 +273,19 @@ int main(int argc, char** argv) {
   CHECK_CUDA(cudaFree(streamed));
 
   if (argc > 2 && what != "profile") device.shared_bytes = static_cast<uint32_t>(std::atoi(argv[2]));
-  if (what == "q4") {
-    bench_type(device, stream, buffers, TensorType::Q4_K,
-               {{17408, 5120, Epilogue::kSwiGlu},
-                {5120, 17408, Epilogue::kAdd},
-                {5120, 6144, Epilogue::kAdd},
-                {1024, 5120, Epilogue::kStore},
-                {248320, 5120, Epilogue::kStore}});
-    return 0;
+#define INLAY_BENCH(name, number, elements, bytes)        \
+  if (what == #name) {                                    \
+    bench_type(device, stream, buffers, TensorType::name, \
+               {{17408, 5120, Epilogue::kSwiGlu},         \
+                {5120, 17408, Epilogue::kAdd},            \
+                {10240, 5120, Epilogue::kStore},          \
+                {5120, 6144, Epilogue::kAdd},             \
+                {1024, 5120, Epilogue::kStore},           \
+                {248320, 5120, Epilogue::kStore}});       \
+    return 0;                                             \
   }
+  INLAY_FOR_EACH_TENSOR_TYPE(INLAY_BENCH)
+#undef INLAY_BENCH
   if (what == "profile") {
     std::vector<MatvecLaunch> launches;
     const auto add = [&](std::vector<PackedMatrix> matrices, Epilogue epilogue) {
@@ -288,6 +298,10 @@ int main(int argc, char** argv) {
     add({make_matrix(TensorType::Q5_K, 10240, 5120), make_matrix(TensorType::Q4_K, 6144, 5120),
          make_matrix(TensorType::Q4_K, 48, 5120), make_matrix(TensorType::Q4_K, 48, 5120)},
         Epilogue::kStore);
+    add({make_matrix(TensorType::Q2_K, 17408, 5120), make_matrix(TensorType::Q2_K, 17408, 5120)},
+        Epilogue::kSwiGlu);
+    add({make_matrix(TensorType::Q3_K, 5120, 17408)}, Epilogue::kAdd);
+    add({make_matrix(TensorType::Q2_K, 5120, 6144)}, Epilogue::kAdd);
     for (const uint32_t rows : {1u, 8u}) {
       for (MatvecLaunch& launch : launches) {
         launch.rows = rows;
@@ -314,6 +328,11 @@ int main(int argc, char** argv) {
     INLAY_FOR_EACH_TENSOR_TYPE(INLAY_BENCH)
 #undef INLAY_BENCH
   }
-  if (what != "types") bench_chain(device, stream, buffers);
+  if (what != "types") {
+    bench_chain(device, stream, buffers,
+                {"Q4_K_M", TensorType::Q4_K, TensorType::Q6_K, TensorType::Q5_K, false});
+    bench_chain(device, stream, buffers,
+                {"Q2_K", TensorType::Q2_K, TensorType::Q3_K, TensorType::Q3_K, true});
+  }
   return 0;
 }

@@ -26,6 +26,7 @@ constexpr uint32_t kGoodBatch = 4;    // pairs
 constexpr uint32_t kZeroBytes = 640;  // a row of zeros; what follows is aligned as copies like it
 constexpr uint64_t kMostBrought = uint64_t{24} << 20;  // half of a large second-level cache
 constexpr uint32_t kMaxSlots = 20;                     // as many warps have 96 registers each
+constexpr uint32_t kSlotsAtOnce = 10;                  // that are read before they are added
 
 __device__ __forceinline__ float silu(float x) { return __fdiv_rn(x, 1.0f + expf(-x)); }
 
@@ -45,10 +46,17 @@ __device__ __forceinline__ void finish(const Work& work, const MatrixWork& matri
   const float* from = reinterpret_cast<const float*>(partials) + index / 2 * 4 + index % 2;
   const uint32_t stride = work.partial_bytes / sizeof(float);
   float first = 0.0f, second = 0.0f;
-#pragma unroll 4
-  for (uint32_t slot = 0; slot < work.slots; ++slot) {
-    first += from[slot * stride];
-    second += from[slot * stride + 2];
+#pragma unroll 1
+  for (uint32_t slot = 0; slot < work.slots; slot += kSlotsAtOnce) {
+    float a[kSlotsAtOnce], b[kSlotsAtOnce];
+#pragma unroll
+    for (uint32_t i = 0; i < kSlotsAtOnce; ++i) {
+      const bool there = slot + i < work.slots;
+      a[i] = there ? from[(slot + i) * stride] : 0.0f;
+      b[i] = there ? from[(slot + i) * stride + 2] : 0.0f;
+    }
+#pragma unroll
+    for (uint32_t i = 0; i < kSlotsAtOnce; ++i) first += a[i], second += b[i];
   }
   first = __fmul_rn(first, matrix.scale);
   second = __fmul_rn(second, swiglu ? matrix.second_scale : matrix.scale);
@@ -76,7 +84,7 @@ struct SharedMemory {
     zeros = shared;
     sums = zeros + kZeroBytes;
     stages = sums + work.batch * work.slots * work.partial_bytes;
-    activations = stages + at.warps * work.ring_bytes + at.warp * columns * work.rows * Operand::kRowBytes;
+    activations = stages + at.warps * work.ring_bytes + at.warp * columns * work.rows * work.row_bytes;
     stages += at.warp * work.ring_bytes;
   }
 };
@@ -84,33 +92,37 @@ struct SharedMemory {
 /// Multiplies a batch's tiles of one column, from `tile` on, and adds the products to its slot's sums.
 template <typename F>
 __device__ __forceinline__ void multiply_column(const Work& work, const Place& at, Ring<F>& ring,
-                                                const Operand& x, uint32_t tile, uint32_t pairs, char* sums,
-                                                bool first_column) {
-  GroupSums group_sums = {};
-  if constexpr (F::kBlocks) {
-    if constexpr (F::kTakesOff) group_sums.template compute<F::S::kFine>(x, at.lane);
-  }
+                                                const SharedMemory& shared, const char* copy, uint32_t tile,
+                                                uint32_t pairs, char* sums, bool first_column) {
+  const auto column = ColumnOperands::of<F>(copy, shared.zeros, work.rows, at.lane);
   const bool column_there = at.lane % 4 * 2 < work.rows;
   char* to = sums + (at.lane % 4 * 8 + at.lane / 4) * 16;
 #pragma unroll 1
-  for (uint32_t pair = 0; pair < pairs; ++pair) {
-    float acc[4] = {};
+  while (pairs != 0) {
+    const uint32_t count = min(pairs, Ring<F>::kPairs);
+    if (F::kUnits == 1) ring.wait();
+#pragma unroll 1
+    for (uint32_t pair = 0; pair < count; ++pair) {
+      float acc[4] = {};
 #pragma unroll
-    for (int unit = 0; unit < F::kUnits; ++unit) {
-      ring.wait();
-      multiply_unit<F>(ring.first(tile), ring.second(tile), x, group_sums, unit, at.lane, acc);
-      ring.next();
-    }
-    if (column_there) {
-      float4 sum = make_float4(acc[0], acc[1], acc[2], acc[3]);
-      if (!first_column) {
-        const float4 before = *reinterpret_cast<const float4*>(to);
-        sum = make_float4(before.x + sum.x, before.y + sum.y, before.z + sum.z, before.w + sum.w);
+      for (int unit = 0; unit < F::kUnits; ++unit) {
+        if (F::kUnits != 1) ring.wait();
+        multiply_unit<F>(ring.first(tile, pair), ring.second(tile, pair), column, unit, at.lane, acc);
+        if (F::kUnits != 1) ring.next();
       }
-      *reinterpret_cast<float4*>(to) = sum;
+      if (column_there) {
+        float4 sum = make_float4(acc[0], acc[1], acc[2], acc[3]);
+        if (!first_column) {
+          const float4 before = *reinterpret_cast<const float4*>(to);
+          sum = make_float4(before.x + sum.x, before.y + sum.y, before.z + sum.z, before.w + sum.w);
+        }
+        *reinterpret_cast<float4*>(to) = sum;
+      }
+      to += work.slots * work.partial_bytes;
     }
-    to += work.slots * work.partial_bytes;
-    tile += ring.step();
+    if (F::kUnits == 1) ring.next();
+    pairs -= count;
+    tile += Ring<F>::kPairs * ring.step();
   }
 }
 
@@ -132,27 +144,30 @@ __device__ __forceinline__ void multiply(const Work& work, const MatrixWork& mat
   using F = Format<type>;
   const Part part(work, matrix);
   Ring<F> ring(work, matrix, part, at, shared.stages);
-  if (threadIdx.x < Operand::kRowBytes / 16) {
+  if (threadIdx.x < kZeroBytes / 16) {
     reinterpret_cast<uint4*>(shared.zeros)[threadIdx.x] = make_uint4(0, 0, 0, 0);
   }
   __syncthreads();
   wait_for_earlier();
   const auto fill = [&](uint32_t s, uint32_t end) {
-    Operand::fill(shared.activations, work.activations, work.stride, work.rows, work.groups, s, at.warps, end,
-                  at.lane);
+    fill_operands<F>(shared.activations, work.activations, work.stride, work.rows, work.groups, s, at.warps,
+                     end, at.lane);
   };
   if (work.kept) fill(at.warp, work.tile_columns);
 
   for (uint32_t begin = 0; begin < part.pairs; begin += work.batch) {
     const uint32_t pairs = min(work.batch, part.pairs - begin);
-    const char* copy = shared.activations;
+    char* copy = shared.activations;
     for (uint32_t slot = at.warp; slot < work.slots; slot += at.warps) {
       for (uint32_t s = slot; s < work.tile_columns; s += work.slots) {
         if (!work.kept) fill(s, s + 1);
-        const Operand x(copy, shared.zeros, work.rows, at.lane);
-        if (work.kept) copy += work.rows * Operand::kRowBytes;
-        multiply_column<F>(work, at, ring, x, s * matrix.tile_rows + part.begin + begin * part.step, pairs,
+        if constexpr (F::kFamily == Family::kSmall) {
+          if (!work.kept || begin == 0) PlaneRow::convert<F::T::kExcess>(copy, work.rows, at.lane);
+        }
+        multiply_column<F>(work, at, ring, shared, copy,
+                           s * matrix.tile_rows + part.begin + begin * part.step, pairs,
                            shared.sums + slot * work.partial_bytes, s == slot);
+        if (work.kept) copy += work.rows * operand_row_bytes<F>();
       }
     }
     if (begin + work.batch >= part.pairs) bring_next(work, at);
@@ -238,14 +253,21 @@ Kernel kernel_for(const MatvecLaunch& launch) {
   return nullptr;
 }
 
-constexpr uint32_t ring_bytes(TensorType type) {
+/// Bytes of shared memory.
+struct Needs {
+  uint32_t ring;  // of a warp
+  uint32_t row;   // of a row of activations in a tile column
+};
+
+constexpr Needs needs_of(TensorType type) {
   switch (type) {
-#define INLAY_RING_BYTES(name, number, elements, bytes) \
-  case TensorType::name: return Ring<Format<TensorType::name>>::kBytes;
-    INLAY_FOR_EACH_PACKED_TYPE(INLAY_RING_BYTES)
-#undef INLAY_RING_BYTES
+#define INLAY_NEEDS(name, number, elements, bytes) \
+  case TensorType::name:                           \
+    return {Ring<Format<TensorType::name>>::kBytes, operand_row_bytes<Format<TensorType::name>>()};
+    INLAY_FOR_EACH_PACKED_TYPE(INLAY_NEEDS)
+#undef INLAY_NEEDS
   }
-  return 0;
+  return {};
 }
 
 /// Deals the blocks out among the matrices, each to the one whose blocks have most to read.
@@ -296,7 +318,9 @@ cudaError_t describe(const MatvecLaunch& launch, Work* work) {
     to.out_stride = launch.output_strides[m];
     to.scale = scale;
     to.type = matrix.type;
-    work->ring_bytes = std::max(work->ring_bytes, ring_bytes(matrix.type));
+    const Needs needs = needs_of(matrix.type);
+    work->ring_bytes = std::max(work->ring_bytes, needs.ring);
+    work->row_bytes = std::max(work->row_bytes, needs.row);
     ++work->count;
   }
   work->activations = launch.activations;
@@ -304,6 +328,7 @@ cudaError_t describe(const MatvecLaunch& launch, Work* work) {
   work->tile_columns = (first.columns + kTileColumns - 1) / kTileColumns;
   const uint32_t rounds = (work->tile_columns + kMaxSlots - 1) / kMaxSlots;
   work->slots = (work->tile_columns + rounds - 1) / rounds;
+  if (rounds > 1) work->slots = (work->slots + 3) / 4 * 4;  // as much for each of the four schedulers
   work->groups = first.columns / 32;
   work->stride = activation_stride(first.columns);
   work->output_stride = activation_stride(first.rows);
@@ -331,7 +356,7 @@ uint32_t divide_memory(Work& work, uint32_t shared_bytes, uint32_t* out_warps) {
   const uint32_t pairs = most_pairs(work), pair_bytes = work.slots * work.partial_bytes;
   for (uint32_t slots_each = 1; slots_each <= work.slots; ++slots_each) {
     const uint32_t warps = (work.slots + slots_each - 1) / slots_each;
-    const uint32_t copy_bytes = warps * work.rows * Operand::kRowBytes;  // of a tile column of each warp
+    const uint32_t copy_bytes = warps * work.rows * work.row_bytes;  // of a tile column of each warp
     const uint32_t columns = (work.tile_columns + warps - 1) / warps;
     work.batch = warps == 1 ? 1 : std::min(pairs, kGoodBatch);
     uint32_t bytes = kZeroBytes + warps * work.ring_bytes + copy_bytes + work.batch * pair_bytes;

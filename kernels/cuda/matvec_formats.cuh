@@ -157,49 +157,6 @@ struct Codes8 {
   }
 };
 
-/// Two bits at bits 2 + 2 f of a half, f = 2 (j % 2) + h; a rotation by 8 for second pairs.
-struct Codes2 {
-  static constexpr int kWords = 4;
-  static constexpr int kClasses = 4;
-  static constexpr float kWeight = 256.0f;
-  static constexpr __device__ float weight(int i) { return static_cast<float>(4 << (i % 4 * 2)); }
-  static __device__ __forceinline__ void fragment(const Codes<4>& c, int j, uint32_t (&a)[4]) {
-    const uint32_t w = c.w[j / 2], r = rotate_right(w, 8);
-#pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      const uint32_t mask = 0x000C000Cu << (2 * (2 * (j % 2) + h));
-      a[2 * h] = w & mask;
-      a[2 * h + 1] = r & mask;
-    }
-  }
-};
-
-/// Three bits: five codes a half, and the spare bits of three halves make a sixteenth.
-struct Codes3 {
-  static constexpr int kWords = 6;
-  static constexpr int kClasses = 1;
-  static constexpr float kWeight = 128.0f;
-  static constexpr __device__ float weight(int) { return kWeight; }
-  static __device__ __forceinline__ void fragment(const Codes<6>& c, int j, uint32_t (&a)[4]) {
-    const uint32_t* w = c.w + j / 4 * 3;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int n = j % 4 * 4 + i;
-      if (n == 15) {
-        a[i] = ((w[0] << 9) & 0x02000200u) | ((w[1] << 8) & 0x01000100u) | ((w[2] << 7) & 0x00800080u);
-      } else {
-        const uint32_t x = w[n / 5];
-        a[i] = (n % 5 == 0   ? x
-                : n % 5 == 1 ? x >> 3
-                : n % 5 == 2 ? x >> 6
-                : n % 5 == 3 ? x << 3
-                             : x << 6) &
-               0x03800380u;
-      }
-    }
-  }
-};
-
 /// The bytes that four codes of four bits (the low half of `codes`) stand for in a table of 16.
 __device__ __forceinline__ uint32_t look_up(uint32_t codes, uint32_t t0, uint32_t t1, uint32_t t2,
                                             uint32_t t3) {
@@ -322,48 +279,6 @@ struct ScalesQ6 : ByteScales16<128> {
   }
 };
 
-/// Six-bit scales, 32 above, then a half: Q3_K.
-struct ScalesQ3 : ByteScales16<32> {
-  static __device__ __forceinline__ Scales load(const char* tile, int g) {
-    const uint32_t n0 = *reinterpret_cast<const uint32_t*>(tile + 768 + g * 4);
-    const uint32_t n1 = *reinterpret_cast<const uint32_t*>(tile + 800 + g * 4);
-    const uint32_t high = *reinterpret_cast<const uint32_t*>(tile + 832 + g * 4);
-    return {
-        {(n0 & 0x0F0F0F0Fu) | ((high << 4) & 0x30303030u),
-         ((n0 >> 4) & 0x0F0F0F0Fu) | ((high << 2) & 0x30303030u), (n1 & 0x0F0F0F0Fu) | (high & 0x30303030u),
-         ((n1 >> 4) & 0x0F0F0F0Fu) | ((high >> 2) & 0x30303030u)},
-        half_at(tile + 864 + g * 2)};
-  }
-};
-
-/// Four-bit scales and minima of sixteen half groups, then two halves: Q2_K.
-struct ScalesQ2 {
-  static constexpr bool kFine = true;
-  static constexpr bool kMins = true;
-  static constexpr float kUnit = kHalfStep;
-  static constexpr float kCoefficientUnit = kHalfStep;
-  struct Scales {
-    uint32_t s[4], d;
-  };
-  static __device__ __forceinline__ Scales load(const char* tile, int g) {
-    const uint4 v = *reinterpret_cast<const uint4*>(tile + 512 + g * 16);
-    return {{v.x, v.y, v.z, v.w}, *reinterpret_cast<const uint32_t*>(tile + 640 + g * 4)};
-  }
-  static __device__ __forceinline__ float scale(const Scales& s, int i) { return small_byte<0x0F>(s.s, i); }
-  static __device__ __forceinline__ float min(const Scales& s, int i) {
-    return byte_float(s.s[i / 4] >> 4 & 0x0F0F0F0Fu, i % 4);
-  }
-  static __device__ __forceinline__ void coefficients(const Scales& s, const char*, int, int t,
-                                                      uint32_t (&a)[2]) {
-    uint32_t m[4];
-#pragma unroll
-    for (int q = 0; q < 4; ++q) m[q] = s.s[q] >> 4 & 0x0F0F0F0Fu;
-    a[0] = byte_pair(m[0], m[1], t), a[1] = byte_pair(m[2], m[3], t);
-  }
-  static __device__ __forceinline__ float slope(const Scales& s) { return low_float(s.d); }
-  static __device__ __forceinline__ float min_slope(const Scales& s) { return high_float(s.d); }
-};
-
 /// A half a group, word j holding those of groups j and j + 4; with `Mins`, as many more that are added.
 template <int Offset, bool Mins>
 struct ScalesHalf {
@@ -460,39 +375,163 @@ struct ScalesE4M3 {
   static __device__ __forceinline__ float min_slope(const Scales&) { return 0.0f; }
 };
 
+// --- small codes with small scales
+//
+// A code times its group's scale fits a byte, so one multiplication scales four codes, and they are operands
+// of integer matrix instructions as they come out. The activations are bytes as well, in two planes
+// (matvec_planes.cuh). Lane 4 g + t holds, of row g, the columns 64 t .. 64 t + 63: operand n, one of 16, has
+// columns 64 t + 4 n .. + 3, a byte each, and group q, of 16 columns, the operands 4 q .. 4 q + 3. A lane
+// needs four scales of its row.
+//
+// A byte is kWeight * scale * code + kExcess; a weight is slope * scale * code - min_slope * minimum, with
+// the code's offset taken off in the byte already.
+
+/// Byte i of a word.
+__device__ __forceinline__ uint32_t byte_of(uint32_t word, uint32_t i) {
+  return __byte_perm(word, 0u, 0x4440u + i);
+}
+
+/// Q2_K: 512 bytes of codes, word q of a lane being group q, operand 4 q + n at bits 2 n of its bytes; rows'
+/// 16 bytes of scales and minima, as in the file; rows' pairs of halves.
+struct Small2 {
+  static constexpr int kWords = 4;
+  static constexpr bool kMins = true;
+  static constexpr int kExcess = 0;
+  static constexpr float kWeight = 4.0f;
+  Codes<4> codes;
+  uint32_t scales, slopes;
+
+  __device__ __forceinline__ Small2(const char* tile, int lane)
+      : codes(load_code_words<4>(tile, lane)),
+        scales(*reinterpret_cast<const uint32_t*>(tile + 512 + lane * 4)),
+        slopes(*reinterpret_cast<const uint32_t*>(tile + 640 + lane / 4 * 4)) {}
+
+  __device__ __forceinline__ void operands(uint32_t (&a)[16]) const {
+    const uint32_t low = scales & 0x0F0F0F0Fu;
+#pragma unroll
+    for (int q = 0; q < 4; ++q) {
+      const uint32_t scale = byte_of(low, q), w = codes.w[q], upper = w >> 4;
+      a[4 * q] = (w & 0x03030303u) * (4 * scale);
+      a[4 * q + 1] = (w & 0x0C0C0C0Cu) * scale;
+      a[4 * q + 2] = (upper & 0x03030303u) * (4 * scale);
+      a[4 * q + 3] = (upper & 0x0C0C0C0Cu) * scale;
+    }
+  }
+  /// The minima of groups 4 t, 4 t + 2, and of 4 t + 1, 4 t + 3, as halves of kMinUnit.
+  static constexpr float kMinUnit = 16.0f * kHalfStep;
+  __device__ __forceinline__ uint32_t even_mins() const { return scales & 0x00F000F0u; }
+  __device__ __forceinline__ uint32_t odd_mins() const { return scales >> 8 & 0x00F000F0u; }
+  __device__ __forceinline__ float min(int q) const {
+    return static_cast<float>(scales >> (8 * q + 4) & 0x0Fu);
+  }
+  __device__ __forceinline__ float slope() const { return low_float(slopes); }
+  __device__ __forceinline__ float min_slope() const { return high_float(slopes); }
+};
+
+/// Q3_K: 768 bytes of codes, three words of a lane being groups 2 n and 2 n + 1: two operands in the lower
+/// six bits of each word's bytes, two more in the upper two; then of a row's scales, 32 above, the lower four
+/// bits, those of the groups of t / 2 in a word, and the upper two, t's at bits 2 t; a half.
+struct Small3 {
+  static constexpr int kWords = 6;
+  static constexpr bool kMins = false;
+  static constexpr int kExcess = 127;
+  static constexpr float kWeight = 1.0f;
+  Codes<6> codes;
+  uint32_t scales;  // 32 above
+  float d;
+
+  __device__ __forceinline__ Small3(const char* tile, int lane)
+      : codes(load_code_words<6>(tile, lane)), d(half_at(tile + 864 + lane / 4 * 2)) {
+    const uint32_t t = static_cast<uint32_t>(lane) % 4;
+    const uint32_t low = *reinterpret_cast<const uint32_t*>(tile + 768 + lane / 2 * 4) >> (t % 2 * 4);
+    const uint32_t high = *reinterpret_cast<const uint32_t*>(tile + 832 + lane / 4 * 4);
+    scales = (low & 0x0F0F0F0Fu) | (rotate_right(high, 2 * t - 4) & 0x30303030u);
+  }
+
+  /// Codes are four above, so scale * (code - 4) + 127 is 3 at the least and 255 at the most: no carry.
+  __device__ __forceinline__ void operands(uint32_t (&a)[16]) const {
+#pragma unroll
+    for (int n = 0; n < 2; ++n) {
+      const uint32_t *w = codes.w + 3 * n, mask = 0x07070707u;
+      const uint32_t spare =
+          (w[0] >> 6 & 0x03030303u) | (w[1] >> 4 & 0x0C0C0C0Cu) | (w[2] >> 2 & 0x30303030u);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        const uint32_t word = i < 6 ? w[i / 2] : spare;
+        a[8 * n + i] = (i % 2 ? word >> 3 : word) & mask;
+      }
+#pragma unroll
+      for (int q = 0; q < 2; ++q) {
+        const uint32_t scale = byte_of(scales, 2 * n + q) - 32u;
+        uint32_t added = 0x7F7F7F7Fu - 0x04040404u * scale;
+        asm("" : "+r"(added));  // or the compiler takes four off each operand instead
+#pragma unroll
+        for (int i = 0; i < 4; ++i) a[8 * n + 4 * q + i] = a[8 * n + 4 * q + i] * scale + added;
+      }
+    }
+  }
+  __device__ __forceinline__ float min(int) const { return 0.0f; }
+  __device__ __forceinline__ float slope() const { return d; }
+  __device__ __forceinline__ float min_slope() const { return 0.0f; }
+};
+
 // --- formats
-//   kTileBytes; kUnits: the parts of a tile that are fetched and multiplied one after another
-//   kResult: what products are multiplied by at the end
+//   kTileBytes; kUnits: the parts of a tile that are fetched and multiplied one after another; kPairs of
+//   tiles that are fetched at once kResult: what products are multiplied by at the end column: of the eight
+//   weights that lane 4 g + t has in part j of 8, the first; the fifth is kHalfApart on
+
+enum class Family { kBlocks, kSmall, kFloats };
+
+/// Columns as fragments of F16 have them.
+struct FragmentColumns {
+  static constexpr uint32_t kHalfApart = 16;
+  static constexpr __host__ __device__ uint32_t column(uint32_t t, uint32_t j) { return 32 * j + 4 * t; }
+};
 
 template <typename CodesT, typename ScalesT, int Bytes, int Offset>
-struct BlockFormat {
+struct BlockFormat : FragmentColumns {
   using C = CodesT;
   using S = ScalesT;
-  static constexpr bool kBlocks = true;
+  static constexpr Family kFamily = Family::kBlocks;
   static constexpr int kTileBytes = Bytes;
   static constexpr int kUnits = 1;
+  static constexpr int kPairs = 1;
   static constexpr float kOffset = Offset;
   static constexpr bool kTakesOff = Offset != 0 || ScalesT::kMins;
   static constexpr float kResult = 1.0f / (CodesT::kWeight * kHalfStep * ScalesT::kUnit);
 };
 
+template <typename SmallT, int Bytes>
+struct SmallFormat {
+  using T = SmallT;
+  static constexpr Family kFamily = Family::kSmall;
+  static constexpr int kTileBytes = Bytes;
+  static constexpr int kUnits = 1;
+  static constexpr int kPairs = 2;
+  static constexpr float kResult = 1.0f / SmallT::kWeight;
+  static constexpr uint32_t kHalfApart = 4;
+  static constexpr __host__ __device__ uint32_t column(uint32_t t, uint32_t j) { return 64 * t + 8 * j; }
+};
+
 /// F16 operands as they are: units of 64 columns, 16 bytes a lane and group.
 template <bool Narrowed>
-struct HalfFormat {
-  static constexpr bool kBlocks = false;
+struct HalfFormat : FragmentColumns {
+  static constexpr Family kFamily = Family::kFloats;
   static constexpr bool kSplit = false;
   static constexpr int kTileBytes = 4096;
   static constexpr int kUnits = 4;
+  static constexpr int kPairs = 1;
   // BF16 and FP8 are stored as F16 of 64 w, so that small weights keep their bits.
   static constexpr float kResult = Narrowed ? 1.0f / 64.0f : 1.0f;
 };
 
 /// F32 as a half and the half of 2048 times what that leaves: units of 32 columns, 512 bytes of each.
-struct FloatFormat {
-  static constexpr bool kBlocks = false;
+struct FloatFormat : FragmentColumns {
+  static constexpr Family kFamily = Family::kFloats;
   static constexpr bool kSplit = true;
   static constexpr int kTileBytes = 8192;
   static constexpr int kUnits = 8;
+  static constexpr int kPairs = 1;
   static constexpr float kResult = 1.0f;
 };
 
@@ -507,9 +546,9 @@ struct Format<TensorType::Q6_K> : BlockFormat<Codes6, ScalesQ6, 1680, 32> {};
 template <>
 struct Format<TensorType::Q8_0> : BlockFormat<Codes8, ScalesHalf<2048, false>, 2176, 128> {};
 template <>
-struct Format<TensorType::Q2_K> : BlockFormat<Codes2, ScalesQ2, 672, 0> {};
+struct Format<TensorType::Q2_K> : SmallFormat<Small2, 672> {};
 template <>
-struct Format<TensorType::Q3_K> : BlockFormat<Codes3, ScalesQ3, 880, 4> {};
+struct Format<TensorType::Q3_K> : SmallFormat<Small3, 880> {};
 template <>
 struct Format<TensorType::Q4_0> : BlockFormat<Codes4, ScalesHalf<1024, false>, 1152, 8> {};
 template <>

@@ -6,6 +6,7 @@
 
 #include "kernels/cuda/matvec_formats.cuh"
 #include "kernels/cuda/matvec_mma.cuh"
+#include "kernels/cuda/matvec_planes.cuh"
 
 // One tile column of two tile rows, times the same columns of up to 8 rows of activations.
 
@@ -21,40 +22,46 @@ struct Operand {
   __device__ __forceinline__ Operand(const char* copy, const char* zeros, uint32_t rows, uint32_t lane)
       : from((lane / 4 < rows ? copy + lane / 4 * kRowBytes : zeros) + lane % 4 * 16) {}
 
-  /// Brings tile columns s, s + step, ... below `end` to the copy, one after the other. A whole warp calls
-  /// it.
-  static __device__ __forceinline__ void fill(char* copy, const __half* activations, uint32_t stride,
-                                              uint32_t rows, uint32_t groups, uint32_t s, uint32_t step,
-                                              uint32_t end, uint32_t lane) {
-    constexpr int kAtOnce = 4;
-    const __half* from = activations + s * 256 + lane * 8;
-    uint32_t row = 0;
-    __syncwarp();
-    while (s < end) {
-      uint4 v[kAtOnce];
-      int count = 0;
-#pragma unroll
-      for (int i = 0; i < kAtOnce; ++i) {
-        v[i] = make_uint4(0, 0, 0, 0);
-        if (s >= end) continue;
-        if (s * 8 + lane / 4 < groups) v[i] = *reinterpret_cast<const uint4*>(from + row * stride);
-        if (++row == rows) row = 0, s += step, from += step * 256;
-        ++count;
-      }
-#pragma unroll
-      for (int i = 0; i < kAtOnce; ++i) {
-        if (i < count) *reinterpret_cast<uint4*>(copy + i * kRowBytes + lane * 16) = v[i];
-      }
-      copy += kAtOnce * kRowBytes;
-    }
-    __syncwarp();
-  }
-
   /// The operands of group j: two registers for either half.
   __device__ __forceinline__ uint4 group(int j) const {
     return *reinterpret_cast<const uint4*>(from + j * 64);
   }
 };
+
+template <typename F>
+constexpr uint32_t operand_row_bytes() {
+  return F::kFamily == Family::kSmall ? PlaneRow::kBytes : Operand::kRowBytes;
+}
+
+/// Brings tile columns s, s + step, ... below `end` of the activations to the copy, one after the other. A
+/// whole warp calls it.
+template <typename F>
+__device__ __forceinline__ void fill_operands(char* copy, const __half* activations, uint32_t stride,
+                                              uint32_t rows, uint32_t groups, uint32_t s, uint32_t step,
+                                              uint32_t end, uint32_t lane) {
+  constexpr int kAtOnce = 4;
+  const __half* from = activations + s * 256 + lane * 8;
+  uint32_t row = 0;
+  __syncwarp();
+  while (s < end) {
+    uint4 v[kAtOnce];
+    int count = 0;
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      v[i] = make_uint4(0, 0, 0, 0);
+      if (s >= end) continue;
+      if (s * 8 + lane / 4 < groups) v[i] = *reinterpret_cast<const uint4*>(from + row * stride);
+      if (++row == rows) row = 0, s += step, from += step * 256;
+      ++count;
+    }
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      if (i < count) *reinterpret_cast<uint4*>(copy + i * operand_row_bytes<F>() + lane * 16) = v[i];
+    }
+    copy += kAtOnce * operand_row_bytes<F>();
+  }
+  __syncwarp();
+}
 
 __device__ __forceinline__ uint32_t half_bits(float low, float high) {
   const __half2 pair = __floats2half2_rn(low, high);
@@ -178,18 +185,40 @@ __device__ __forceinline__ void multiply_group(const char* first, const char* se
   mma_f16(d, a.z, b.z, a.w, b.w, x.z, x.w);
 }
 
+/// What is the same of a column of the activations for all pairs of tile rows.
+struct ColumnOperands {
+  Operand x;
+  GroupSums sums;
+
+  template <typename F>
+  static __device__ __forceinline__ auto of(const char* copy, const char* zeros, uint32_t rows,
+                                            uint32_t lane) {
+    if constexpr (F::kFamily == Family::kSmall) {
+      return PlaneOperands(copy, zeros, rows, lane);
+    } else {
+      ColumnOperands column = {Operand(copy, zeros, rows, lane), {}};
+      if constexpr (F::kFamily == Family::kBlocks) {
+        if constexpr (F::kTakesOff) column.sums.compute<F::S::kFine>(column.x, lane);
+      }
+      return column;
+    }
+  }
+};
+
 /// One unit of a tile column; `unit` is a constant where this is inlined.
-template <typename F>
-__device__ __forceinline__ void multiply_unit(const char* first, const char* second, const Operand& x,
-                                              const GroupSums& sums, int unit, int lane, float (&acc)[4]) {
-  if constexpr (F::kBlocks) {
-    multiply_blocks<F>(first, second, x, sums, lane, acc);
+template <typename F, typename Column>
+__device__ __forceinline__ void multiply_unit(const char* first, const char* second, const Column& column,
+                                              int unit, int lane, float (&acc)[4]) {
+  if constexpr (F::kFamily == Family::kSmall) {
+    multiply_small<F>(first, second, column, lane, acc);
+  } else if constexpr (F::kFamily == Family::kBlocks) {
+    multiply_blocks<F>(first, second, column.x, column.sums, lane, acc);
   } else {
     constexpr int kGroups = 8 / F::kUnits;
     float d[4] = {}, low[4] = {};
 #pragma unroll
     for (int i = 0; i < kGroups; ++i) {
-      const uint4 v = x.group(unit * kGroups + i);
+      const uint4 v = column.x.group(unit * kGroups + i);
       multiply_group(first + i * 512, second + i * 512, v, lane, d);
       if constexpr (F::kSplit) multiply_group(first + 512, second + 512, v, lane, low);
     }

@@ -41,6 +41,7 @@ struct Work {
   uint32_t rows;
   uint32_t batch;          // pairs whose sums there is room for
   uint32_t ring_bytes;     // of one warp
+  uint32_t row_bytes;      // of a row of activations in a tile column
   uint32_t partial_bytes;  // of one slot and pair: what the present columns take
   bool kept;               // a warp holds the activations of all its tile columns at once
   Epilogue epilogue;
@@ -68,14 +69,17 @@ struct Part {
 };
 
 /// A warp's tiles, drawn through a ring of stages in shared memory in the order of use: batch of pairs, slot,
-/// tile column, pair, unit. A stage is one unit of both tiles of a pair.
+/// tile column, pair, unit. A stage has room for two runs of kPairs tiles, or for a unit of two tiles: a run
+/// of gate and one of up, or two runs that follow each other.
 template <typename F>
 class Ring {
  public:
   static constexpr uint32_t kUnitBytes = F::kTileBytes / F::kUnits;
-  // A tile lies in shared memory as in the matrix, as far from a multiple of 128 bytes: copies are faster so.
+  static constexpr uint32_t kPairs = F::kPairs;
+  static constexpr uint32_t kRunBytes = kPairs * kUnitBytes;
+  // A run lies in shared memory as in the matrix, as far from a multiple of 128 bytes: copies are faster so.
   static constexpr bool kAligned = kUnitBytes % 128 == 0;
-  static constexpr uint32_t kRoom = kAligned ? kUnitBytes : (kUnitBytes + 112 + 127) / 128 * 128;
+  static constexpr uint32_t kRoom = kAligned ? kRunBytes : (kRunBytes + 112 + 127) / 128 * 128;
   static constexpr uint32_t kStageBytes = 2 * kRoom;
   static constexpr uint32_t kDepth = kStageBytes < 2000 ? 4 : kStageBytes < 3000 ? 3 : 2;
   static constexpr uint32_t kBytes = kDepth * kStageBytes;
@@ -87,8 +91,7 @@ class Ring {
         part_(part),
         at_(at),
         stages_(stages),
-        second_(work.epilogue == Epilogue::kSwiGlu ? matrix.second - matrix.data : F::kTileBytes),
-        pair_stride_(part.step * F::kTileBytes),
+        second_(part.step == 1 ? matrix.second - matrix.data : kPairs * F::kTileBytes),
         column_(at.warp) {
     start_column();
 #pragma unroll 1
@@ -97,21 +100,24 @@ class Ring {
 
   __device__ __forceinline__ uint32_t step() const { return part_.step; }
 
-  /// Until the next unit is there.
+  /// Until the next stage is there.
   __device__ __forceinline__ void wait() const {
     wait_for_copies<kDepth - 1>();
     __syncwarp();
   }
 
-  /// Its tiles; `index` is the first one's number in the matrix.
-  __device__ __forceinline__ const char* first(uint32_t index) const {
-    return stages_ + stage_ + offset(index);
+  /// Tiles of its pair `pair`; `index` is the number in the matrix of the stage's first tile.
+  __device__ __forceinline__ const char* first(uint32_t index, uint32_t pair) const {
+    const char* stage = stages_ + stage_ + offset(index);
+    if (kPairs == 1 || pair == 0) return stage;
+    return part_.step == 1 ? stage + F::kTileBytes : stages_ + stage_ + kRoom + offset(index + kPairs);
   }
-  __device__ __forceinline__ const char* second(uint32_t index) const {
-    return stages_ + stage_ + kRoom + offset(index + part_.step - 1);
+  __device__ __forceinline__ const char* second(uint32_t index, uint32_t pair) const {
+    if (kPairs == 1) return stages_ + stage_ + kRoom + offset(index + part_.step - 1);
+    return first(index, pair) + (part_.step == 1 ? kRoom : F::kTileBytes);
   }
 
-  /// That unit has been read; another is drawn in its place.
+  /// That stage has been read; another is drawn in its place.
   __device__ __forceinline__ void next() {
     __syncwarp();
     draw(stage_);
@@ -123,8 +129,7 @@ class Ring {
     left_ = 0;
     if (first_ >= part_.pairs) return;
     const uint32_t pairs = min(work_.batch, part_.pairs - first_);
-    left_ = pairs * F::kUnits;
-    single_ = part_.odd && first_ + pairs == part_.pairs ? F::kUnits : 0;
+    left_ = pairs * part_.step - (part_.odd && first_ + pairs == part_.pairs);
     const uint32_t tile_row = part_.begin + first_ * part_.step;
     from_ = matrix_.data + (uint64_t{column_} * matrix_.tile_rows + tile_row) * F::kTileBytes + at_.lane * 16;
   }
@@ -141,12 +146,21 @@ class Ring {
   __device__ __forceinline__ void draw(uint32_t stage) {
     if (left_ != 0) {
       const uint32_t to = shared_address(stages_) + stage + at_.lane * 16;
-      copy(true, to, from_);
-      copy(left_ > single_, to + kRoom, from_ + second_);
-      --left_;
-      from_ += F::kUnits == 1 ? pair_stride_ : kUnitBytes;
-      if (F::kUnits != 1 && left_ % F::kUnits == 0) from_ += pair_stride_ - F::kTileBytes;
-      if (left_ == 0) next_column();
+      const uint32_t first = min(left_, kPairs);
+      const uint32_t second = part_.step == 1 ? first : min(left_ - first, kPairs);
+      copy(first * kUnitBytes, to, from_);
+      copy(second * kUnitBytes, to + kRoom, from_ + second_);
+      bool done = true;
+      if constexpr (F::kUnits != 1) {
+        done = ++unit_ == F::kUnits;
+        from_ += kUnitBytes;
+        if (done) unit_ = 0, from_ -= F::kTileBytes;
+      }
+      if (done) {
+        from_ += part_.step * kPairs * F::kTileBytes;
+        left_ -= part_.step == 1 ? first : first + second;
+        if (left_ == 0) next_column();
+      }
     }
     commit_copies();
   }
@@ -155,13 +169,11 @@ class Ring {
     return kAligned ? 0 : index * F::kTileBytes % 128;
   }
 
-  __device__ __forceinline__ void copy(bool there, uint32_t to, const char* from) const {
+  __device__ __forceinline__ void copy(uint32_t bytes, uint32_t to, const char* from) const {
     if (!kAligned) to += (static_cast<uint32_t>(reinterpret_cast<uintptr_t>(from)) - at_.lane * 16) % 128;
 #pragma unroll
-    for (uint32_t i = 0; i + 512 <= kUnitBytes; i += 512) copy_16_if(there, to + i, from + i);
-    constexpr uint32_t kRest = kUnitBytes % 512;
-    if constexpr (kRest != 0) {
-      copy_16_if(there && at_.lane < kRest / 16, to + kUnitBytes - kRest, from + kUnitBytes - kRest);
+    for (uint32_t i = 0; i < kRunBytes; i += 512) {
+      copy_16_if(i + 512 <= kUnitBytes ? bytes != 0 : at_.lane * 16 + i < bytes, to + i, from + i);
     }
   }
 
@@ -170,15 +182,14 @@ class Ring {
   const Part& part_;
   const Place& at_;
   const char* stages_;
-  const int64_t second_;        // from a pair's first tile to its second
-  const uint32_t pair_stride_;  // from a pair to the next
+  const int64_t second_;  // from a stage's first run to its second
 
   uint32_t stage_ = 0;  // bytes: the stage to be used next
   // What is drawn next:
   uint32_t first_ = 0;  // the batch's first pair
   uint32_t column_;
-  uint32_t left_ = 0;    // units of that column in the batch
-  uint32_t single_ = 0;  // the last so many have one tile only
+  uint32_t unit_ = 0;
+  uint32_t left_ = 0;  // tiles of that column in the batch; of gate alone for SwiGLU
   const char* from_ = nullptr;
 };
 

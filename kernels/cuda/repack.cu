@@ -74,9 +74,9 @@ __device__ void pack_scales(const SourceRow<type>& row, char* tile, uint32_t g, 
       store_half(tile + 640 + g * 4 + 2 * t, !there ? 0u : t == 0 ? bits_of(b->d) : bits_of(b->dmin));
   } else if constexpr (type == TensorType::Q3_K) {
     uint32_t s[4];
-    for (uint32_t q = 0; q < 4; ++q) s[q] = there ? Block<type>::scale(*b, 4 * q + t) : 32u;
-    store_byte(tile + 768 + g * 4 + t, (s[0] & 15u) | (s[1] & 15u) << 4);
-    store_byte(tile + 800 + g * 4 + t, (s[2] & 15u) | (s[3] & 15u) << 4);
+    for (uint32_t i = 0; i < 4; ++i) s[i] = there ? Block<type>::scale(*b, 4 * i + t) : 32u;
+    store_byte(tile + 768 + g * 8 + t, (s[0] & 15u) | (s[1] & 15u) << 4);
+    store_byte(tile + 768 + g * 8 + 4 + t, (s[2] & 15u) | (s[3] & 15u) << 4);
     store_byte(tile + 832 + g * 4 + t, s[0] >> 4 | s[1] >> 4 << 2 | s[2] >> 4 << 4 | s[3] >> 4 << 6);
     if (t == 0) store_half(tile + 864 + g * 2, there ? bits_of(b->d) : 0u);
   } else if constexpr (type == TensorType::IQ4_XS) {
@@ -103,19 +103,30 @@ __device__ void pack_scales(const SourceRow<type>& row, char* tile, uint32_t g, 
   }
 }
 
+/// Stores word n of a lane's codes where load_code_words looks for it.
+template <int kWords>
+__device__ void store_code_word(char* tile, uint32_t lane, int n, uint32_t word) {
+  const bool last_pair = kWords % 4 == 2 && n >= kWords - 2;
+  const uint32_t at = last_pair ? (kWords - 2) * 128 + lane * 8 + (n - (kWords - 2)) * 4
+                                : n / 4 * 512 + lane * 16 + n % 4 * 4;
+  *reinterpret_cast<uint32_t*>(tile + at) = word;
+}
+
 template <TensorType type>
 __device__ void pack_blocks(const uint8_t* source, uint32_t valid, char* tile, uint32_t lane) {
   using F = Format<type>;
-  constexpr int kWords = F::C::kWords;
   const uint32_t g = lane / 4, t = lane % 4;
   const SourceRow<type> row = {reinterpret_cast<const typename Block<type>::Type*>(source), valid};
-  const auto pair = [&](int j, int h, int i) { return row.pair(t, j, h, i); };
-  for (int n = 0; n < kWords; ++n) {
-    const uint32_t word = PackWord<typename F::C, decltype(pair)>::word(pair, n);
-    const bool last_pair = kWords % 4 == 2 && n >= kWords - 2;
-    const uint32_t at = last_pair ? (kWords - 2) * 128 + lane * 8 + (n - (kWords - 2)) * 4
-                                  : n / 4 * 512 + lane * 16 + n % 4 * 4;
-    *reinterpret_cast<uint32_t*>(tile + at) = word;
+  if constexpr (F::kFamily == Family::kSmall) {
+    const auto code = [&](uint32_t c) { return row.code(64 * t + c); };
+    for (int n = 0; n < F::T::kWords; ++n) {
+      store_code_word<F::T::kWords>(tile, lane, n, PackSmall<typename F::T, decltype(code)>::word(code, n));
+    }
+  } else {
+    const auto pair = [&](int j, int h, int i) { return row.pair(t, j, h, i); };
+    for (int n = 0; n < F::C::kWords; ++n) {
+      store_code_word<F::C::kWords>(tile, lane, n, PackWord<typename F::C, decltype(pair)>::word(pair, n));
+    }
   }
   pack_scales<type>(row, tile, g, t);
 }
@@ -167,21 +178,30 @@ __global__ void __launch_bounds__(kThreads)
   const uint32_t valid = row < rows ? min(columns - s * kTileColumns, kTileColumns) : 0u;
   const uint8_t* source = blocks + row * source_stride + uint64_t{s} * SourceTile<type>::kRowBytes;
   char* tile = packed + (uint64_t{s} * tile_rows + blockIdx.y) * Format<type>::kTileBytes;
-  if constexpr (Format<type>::kBlocks) {
-    pack_blocks<type>(source, valid, tile, lane);
-  } else {
+  if constexpr (Format<type>::kFamily == Family::kFloats) {
     pack_floats<type>(source, valid, tile, lane);
+  } else {
+    pack_blocks<type>(source, valid, tile, lane);
   }
 }
 
 // --- and back
 // ------------------------------------------------------------------------------------------------
 
-/// The eight weights of group j that a lane holds of a tile: columns 32 j + 4 t .. + 3, then 16 more on.
+/// Part j of the weights that a lane holds of a tile: four from F::column(t, j) on, then four kHalfApart on.
 template <TensorType type>
 __device__ __forceinline__ void decode_group(const char* tile, uint32_t lane, int j, float (&w)[8]) {
   using F = Format<type>;
-  if constexpr (F::kBlocks) {
+  if constexpr (F::kFamily == Family::kSmall) {
+    const typename F::T row(tile, static_cast<int>(lane));
+    uint32_t words[16];
+    row.operands(words);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const float byte = byte_float(words[2 * j + i / 4], i % 4) - F::T::kExcess;
+      w[i] = row.slope() * (byte * F::kResult) - row.min_slope() * row.min(j / 2);
+    }
+  } else if constexpr (F::kFamily == Family::kBlocks) {
     using C = typename F::C;
     using S = typename F::S;
     const Codes<C::kWords> codes = load_code_words<C::kWords>(tile, lane);
@@ -218,7 +238,7 @@ __global__ void __launch_bounds__(kThreads)
   const char* tile = packed + (uint64_t{s} * tile_rows + blockIdx.y) * Format<type>::kTileBytes;
 #pragma unroll
   for (int j = 0; j < 8; ++j) {
-    const uint32_t k = s * kTileColumns + 32 * j + lane % 4 * 4;
+    const uint32_t k = s * kTileColumns + Format<type>::column(lane % 4, j);
     if (k >= columns) break;
     float w[8];
     decode_group<type>(tile, lane, j, w);
@@ -231,7 +251,7 @@ __global__ void __launch_bounds__(kThreads)
       } v;
       v.pairs[0] = __floats2half2_rn(w[4 * h] * scale, w[4 * h + 1] * scale);
       v.pairs[1] = __floats2half2_rn(w[4 * h + 2] * scale, w[4 * h + 3] * scale);
-      *reinterpret_cast<uint2*>(to + 16 * h) = v.bits;
+      *reinterpret_cast<uint2*>(to + Format<type>::kHalfApart * h) = v.bits;
     }
   }
 }
@@ -254,9 +274,9 @@ __global__ void __launch_bounds__(kThreads)
     for (int j = 0; j < 8; ++j) {
       if (j == static_cast<int>(group % 8)) decode_group<type>(tile, row % kTileRows * 4 + t, j, w);
     }
-    float* to = out + uint64_t{blockIdx.x} * stride + group * 32 + t * 4;
+    float* to = out + uint64_t{blockIdx.x} * stride + s * kTileColumns + Format<type>::column(t, group % 8);
 #pragma unroll
-    for (int i = 0; i < 8; ++i) to[i / 4 * 16 + i % 4] = w[i] * scale;
+    for (int i = 0; i < 8; ++i) to[i / 4 * Format<type>::kHalfApart + i % 4] = w[i] * scale;
   }
 }
 

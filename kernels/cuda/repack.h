@@ -10,8 +10,10 @@
 
 // Weight matrices as the CUDA kernels read them: tiles of 8 rows by 256 columns, each tile contiguous, the
 // tiles of a column of tiles one after another: a warp of the matvec kernel reads one stretch. Within a tile,
-// the bits lie so that a warp's 16-byte loads are the operands of m16n8k16 matrix instructions. A tile is as
-// large as the file's blocks that it holds; only the last rows and columns are padded, to whole tiles.
+// the bits lie so that a warp's 16-byte loads are the operands of m16n8k16 matrix instructions, or of
+// m16n8k32 for Q2_K and Q3_K (matvec_formats.cuh: a lane's codes are 64 neighbours there, and of Q3_K's
+// scales the lower four bits of the groups of t and t + 1 share bytes). A tile is as large as the file's
+// blocks that it holds; only the last rows and columns are padded, to whole tiles.
 
 namespace inlay::cuda {
 

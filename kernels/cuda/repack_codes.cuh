@@ -199,25 +199,29 @@ struct PackWord<Codes8, Pair> {
     return (first & 0xFFu) | (first >> 16) << 8 | (second & 0xFFu) << 16 | (second >> 16) << 24;
   }
 };
-template <typename Pair>
-struct PackWord<Codes2, Pair> {
-  static __device__ uint32_t word(const Pair& codes, int n) {
+/// Word n of a lane's small codes; `code(c)` is that of column c of the lane's 64.
+template <typename SmallT, typename Code>
+struct PackSmall;
+
+template <typename Code>
+struct PackSmall<Small2, Code> {
+  static __device__ uint32_t word(const Code& code, uint32_t n) {
     uint32_t w = 0;
-    for (int f = 0; f < 4; ++f) {
-      w |= codes(2 * n + f / 2, f % 2, 0) << (2 + 2 * f);
-      w |= rotate_right(codes(2 * n + f / 2, f % 2, 1) << (2 + 2 * f), 24);
-    }
+    for (uint32_t c = 0; c < 16; ++c) w |= code(16 * n + c) << (c % 4 * 8 + c / 4 * 2);
     return w;
   }
 };
-template <typename Pair>
-struct PackWord<Codes3, Pair> {
-  static __device__ uint32_t word(const Pair& codes, int n) {
-    const int first = n / 3 * 16, w = n % 3;
-    const uint32_t spare = nth_pair(codes, first + 15) >> (2 - w) & 0x00010001u;
-    return nth_pair(codes, first + 5 * w) << 7 | nth_pair(codes, first + 5 * w + 1) << 10 |
-           nth_pair(codes, first + 5 * w + 2) << 13 | nth_pair(codes, first + 5 * w + 3) << 4 |
-           nth_pair(codes, first + 5 * w + 4) << 1 | spare;
+template <typename Code>
+struct PackSmall<Small3, Code> {
+  static __device__ uint32_t word(const Code& code, uint32_t n) {
+    const uint32_t first = n / 3 * 32, w = n % 3;
+    uint32_t result = 0;
+    for (uint32_t i = 0; i < 4; ++i) {
+      const uint32_t lower = code(first + 8 * w + i) | code(first + 8 * w + 4 + i) << 3;
+      const uint32_t spare = code(first + 24 + i) | code(first + 28 + i) << 3;
+      result |= (lower | (spare >> (2 * w) & 3u) << 6) << (8 * i);
+    }
+    return result;
   }
 };
 

@@ -1,0 +1,153 @@
+#pragma once
+
+#include <cuda_fp16.h>
+
+#include <cstdint>
+
+#include "kernels/cuda/matvec_formats.cuh"
+#include "kernels/cuda/matvec_mma.cuh"
+
+// Activations as two planes of bytes, and products of small codes with them. Of 256 columns, each is
+// scale * (256 high + low), the largest being kLargest: sums of their products are exact integers until the
+// whole tile is added up.
+
+namespace inlay::cuda {
+
+/// A row's 256 columns in shared memory: 64 bytes for each matrix instruction, of which a lane's 16 are its
+/// two words of the high plane and of the low one; then 16 bytes for each t, the sums over groups 4 t, 4 t +
+/// 2 and 4 t + 1, 4 t + 3 divided by kSumDivisor, as halves and as what these leave; then the scale, and
+/// minus kExcess times the sum of all.
+struct PlaneRow {
+  static constexpr uint32_t kBytes = 512 + 64 + 16;
+  static constexpr int kLargest = 127 * 256;
+  static constexpr float kSumDivisor = 32.0f;  // of 16 columns: a half can hold the sum
+
+  /// Turns the rows of a copy, F16 so far, into planes. A whole warp calls it.
+  template <int Excess>
+  static __device__ __forceinline__ void convert(char* copy, uint32_t rows, uint32_t lane) {
+#pragma unroll 1
+    for (uint32_t row = 0; row < rows; ++row, copy += kBytes) {
+      const uint4 halves = *reinterpret_cast<const uint4*>(copy + lane * 16);
+      __syncwarp();
+      store<Excess>(copy, halves, lane);
+    }
+    __syncwarp();
+  }
+
+ private:
+  /// Eight activations of lane 4 j + t: columns 32 j + 4 t .. + 3, and 16 on.
+  template <int Excess>
+  static __device__ __forceinline__ void store(char* row, const uint4& halves, uint32_t lane) {
+    const uint32_t words[4] = {halves.x, halves.y, halves.z, halves.w};
+    uint32_t largest = 0;  // halves' magnitudes are ordered as integers are
+#pragma unroll
+    for (const uint32_t word : words) largest = max(largest, max(word & 0x7FFFu, word >> 16 & 0x7FFFu));
+    const float most = low_float(__reduce_max_sync(0xFFFFFFFFu, largest));
+    const float factor = most == 0.0f ? 0.0f : __fdividef(static_cast<float>(kLargest), most);
+    // Adding this rounds to the nearest integer and leaves it, and 128, in the lower bits.
+    constexpr float kRounder = 12582912.0f + 128.0f;
+    constexpr uint32_t kRounderBits = 0x4B400000u + 128u;
+    const uint32_t j = lane / 4, t = lane % 4;
+    char* to = row + (j % 2 * 4 + t / 2) * 64 + j / 2 * 16 + t % 2 * 4;
+    int sums[2];
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      uint32_t v[4];
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        v[2 * i] = __float_as_uint(fmaf(low_float(words[2 * h + i]), factor, kRounder));
+        v[2 * i + 1] = __float_as_uint(fmaf(high_float(words[2 * h + i]), factor, kRounder));
+      }
+      const uint32_t first = __byte_perm(v[0], v[1], 0x5140), second = __byte_perm(v[2], v[3], 0x5140);
+      *reinterpret_cast<uint32_t*>(to + h * 128) = __byte_perm(first, second, 0x7632);
+      *reinterpret_cast<uint32_t*>(to + h * 128 + 8) = __byte_perm(first, second, 0x5410) ^ 0x80808080u;
+      sums[h] = static_cast<int>(v[0] + v[1] + v[2] + v[3] - 4u * kRounderBits);
+    }
+    int less = 0;
+    if constexpr (Excess != 0) {
+      less = -Excess * __reduce_add_sync(0xFFFFFFFFu, sums[0] + sums[1]);
+    } else {
+      store_sums(row, sums, lane);
+    }
+    if (lane == 0) {
+      *reinterpret_cast<float2*>(row + 576) = make_float2(most * (1.0f / kLargest), __int_as_float(less));
+    }
+  }
+
+  static __device__ __forceinline__ void store_sums(char* row, int (&sums)[2], uint32_t lane) {
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      sums[h] += __shfl_xor_sync(0xFFFFFFFFu, sums[h], 1);
+      sums[h] += __shfl_xor_sync(0xFFFFFFFFu, sums[h], 2);
+    }
+    const uint32_t j = lane / 4, t = lane % 4;  // groups 2 j and 2 j + 1: a lane writes half t % 2 of t / 2's
+    const float sum = static_cast<float>(t / 2 ? sums[1] : sums[0]) * (1.0f / kSumDivisor);
+    const __half high = __float2half_rn(sum);
+    const __half low = __float2half_rn(sum - __half2float(high));
+    *reinterpret_cast<__half*>(row + 512 + j / 2 * 16 + t % 2 * 8 + t / 2 * 4 + j % 2 * 2) =
+        t % 2 ? low : high;
+  }
+};
+
+/// What a lane holds of 256 columns of the activations, for all pairs of tile rows.
+struct PlaneOperands {
+  uint4 words[8];    // of row g: high, high, low, low
+  const char* sums;  // of row g
+  float scale[2];    // of rows 2 t, 2 t + 1
+  int excess[2];     // of these too: what the low plane's sums begin with
+
+  __device__ __forceinline__ PlaneOperands(const char* copy, const char* zeros, uint32_t rows,
+                                           uint32_t lane) {
+    const uint32_t g = lane / 4, t = lane % 4;
+    const char* from = (g < rows ? copy + g * PlaneRow::kBytes : zeros) + t * 16;
+#pragma unroll
+    for (int i = 0; i < 8; ++i) words[i] = *reinterpret_cast<const uint4*>(from + i * 64);
+    sums = from + 512;
+#pragma unroll
+    for (uint32_t i = 0; i < 2; ++i) {
+      const uint32_t row = 2 * t + i;
+      const char* last = (row < rows ? copy + row * PlaneRow::kBytes : zeros) + 576;
+      const float2 v = *reinterpret_cast<const float2*>(last);
+      scale[i] = v.x, excess[i] = __float_as_int(v.y);
+    }
+  }
+};
+
+/// acc += the product, as multiply_blocks has it.
+template <typename F>
+__device__ __forceinline__ void multiply_small(const char* first, const char* second, const PlaneOperands& x,
+                                               int lane, float (&acc)[4]) {
+  using T = typename F::T;
+  const T a(first, lane), b(second, lane);
+  uint32_t a_words[16], b_words[16];
+  a.operands(a_words);
+  b.operands(b_words);
+  int high[4] = {}, low[4] = {};
+  if constexpr (T::kExcess != 0) low[0] = low[2] = x.excess[0], low[1] = low[3] = x.excess[1];
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    mma_u8(high, a_words[2 * i], b_words[2 * i], a_words[2 * i + 1], b_words[2 * i + 1], x.words[i].x,
+           x.words[i].y);
+    mma_u8(low, a_words[2 * i], b_words[2 * i], a_words[2 * i + 1], b_words[2 * i + 1], x.words[i].z,
+           x.words[i].w);
+  }
+  float sum[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    sum[i] = static_cast<float>(high[i] * 256 + low[i]) * (i < 2 ? a.slope() : b.slope());
+  }
+  if constexpr (T::kMins) {
+    const uint4 sums = *reinterpret_cast<const uint4*>(x.sums);
+    float taken[4] = {};
+    mma_f16(taken, a.even_mins(), b.even_mins(), a.odd_mins(), b.odd_mins(), sums.x, sums.y);
+    mma_f16(taken, a.even_mins(), b.even_mins(), a.odd_mins(), b.odd_mins(), sums.z, sums.w);
+    constexpr float kUnit = PlaneRow::kSumDivisor / T::kMinUnit * T::kWeight;
+    const float min_a = a.min_slope() * -kUnit, min_b = b.min_slope() * -kUnit;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) sum[i] = fmaf(i < 2 ? min_a : min_b, taken[i], sum[i]);
+  }
+#pragma unroll
+  for (int i = 0; i < 4; ++i) acc[i] = fmaf(x.scale[i % 2], sum[i], acc[i]);
+}
+
+}  // namespace inlay::cuda
