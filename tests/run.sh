@@ -53,7 +53,7 @@ phase_cuda() { find_nvcc && suite cuda; }
 
 phase_aarch64() {
   need g++-aarch64-linux-gnu qemu-user libutf8proc-dev:arm64 libstdc++6:arm64
-  suite aarch64 --label-exclude slow
+  suite aarch64 --label-exclude 'slow|arithmetic'
 }
 
 # Where dispatch goes wrong, a processor without AVX shows it.
@@ -62,7 +62,7 @@ phase_old_cpu() {
   command -v qemu-x86_64 >/dev/null 2>&1 || { echo "no qemu-x86_64"; return $skipped; }
   case $(uname -m) in x86_64) ;; *) echo "not an x86-64 machine"; return $skipped ;; esac
   build default || return 1
-  files=$(ctest --preset default --show-only --label-exclude slow |
+  files=$(ctest --preset default --show-only --label-exclude 'slow|arithmetic' |
     sed -n 's/.*: \([a-z0-9_]*\)$/\1/p' | while read -r noun; do
     [ ! -e "tests/${noun}_test.cpp" ] || printf '*/%s_test.cpp,' "$noun"
   done)
