@@ -1,6 +1,8 @@
-"""Lets a model write JSON under random schemas, and validates every text with a validator that is not ours.
+"""Lets random weights write JSON under random schemas, and validates every text with a validator that is not ours.
 
-Usage: json_schema_test.py GRAMMAR_LINES MODEL [SCHEMAS]    exit status 77 where jsonschema is missing
+Usage: json_schema_test.py GRAMMAR_LINES MODEL [SCHEMAS [WEIGHTS [share]]]
+500 schemas under the model's own weights and each of 4 random ones; with "share" each schema under one of them.
+Exit status 77 where jsonschema is missing.
 """
 import json
 import random
@@ -110,17 +112,14 @@ def whole_schema(rng):
     return made
 
 
-def main():
-    tool, model = sys.argv[1:3]
-    count = int(sys.argv[3]) if len(sys.argv) > 3 else 500
-    rng = random.Random(3)
-    schemas = [whole_schema(rng) for _ in range(count)]
-    lines = "\n".join(json.dumps(made) for made in schemas) + "\n"
-    out = subprocess.run([tool, model], input=lines.encode(), stdout=subprocess.PIPE, check=True).stdout
-    results = [json.loads(line) for line in out.decode().split("\n") if line]
-    assert len(results) == count, (len(results), count)
-    refused = 0
-    wrong = 0
+def write(tool, model, lines, weights):
+    """What a model with these weights, a number, writes under the schemas; 0: its own."""
+    out = subprocess.run([tool, model, str(weights)], input=lines.encode(), stdout=subprocess.PIPE, check=True).stdout
+    return [json.loads(line) for line in out.decode().split("\n") if line]
+
+
+def judge(schemas, results):
+    refused = wrong = 0
     for made, result in zip(schemas, results):
         if "error" in result:
             refused += 1
@@ -134,8 +133,27 @@ def main():
         except Exception as error:
             wrong += 1
             print(json.dumps(made, ensure_ascii=False), "\n  ->", repr(result["text"]), "\n  ", str(error).split("\n")[0])
-    print(f"{count} schemas, {refused} refused, {wrong} wrong")
-    return 0 if wrong == 0 and refused < count / 20 else 1
+    return refused, wrong
+
+
+def main():
+    tool, model = sys.argv[1:3]
+    count = int(sys.argv[3]) if len(sys.argv) > 3 else 500
+    seeds = int(sys.argv[4]) if len(sys.argv) > 4 else 4
+    share = len(sys.argv) > 5 and sys.argv[5] == "share"
+    rng = random.Random(3)
+    schemas = [whole_schema(rng) for _ in range(count)]
+    refused = wrong = texts = 0
+    for weights in range(seeds + 1):
+        some = [made for i, made in enumerate(schemas) if not share or i % (seeds + 1) == weights]
+        results = write(tool, model, "\n".join(json.dumps(made) for made in some) + "\n", weights)
+        assert len(results) == len(some), (len(results), len(some))
+        found = judge(some, results)
+        refused += found[0]
+        wrong += found[1]
+        texts += len(some)
+    print(f"{count} schemas, {seeds} random weights and the model's own, {texts} texts, {refused} refused, {wrong} wrong")
+    return 0 if wrong == 0 and refused < texts / 20 else 1
 
 
 sys.exit(main())
