@@ -191,22 +191,27 @@ void Chat::add(std::string_view json) {
   take_answer();
   const JsonDocument document(json, "message", memory_);
   if (document.root().is_array()) {
-    for (auto message = document.root().first(); message; message = message.next()) {
-      if (!message.is_object()) refuse("chat: a message is not an object");
-    }
-    std::pmr::list<Message> added(memory_);
-    std::pmr::string text(memory_);
-    for (auto message = document.root().first(); message; message = message.next()) {
-      text.clear();
-      append_python_json(message, text);
-      added.emplace_back(text, memory_);
-    }
+    std::pmr::list<Message> added = read_messages(document.root());
     messages_.splice(messages_.end(), added);
   } else if (document.root().is_object()) {
     messages_.emplace_back(json, memory_);
   } else {
     refuse("chat: a message is not an object");
   }
+}
+
+std::pmr::list<Chat::Message> Chat::read_messages(JsonDocument::Value array) const {
+  for (auto message = array.first(); message; message = message.next()) {
+    if (!message.is_object()) refuse("chat: a message is not an object");
+  }
+  std::pmr::list<Message> messages(memory_);
+  std::pmr::string text(memory_);
+  for (auto message = array.first(); message; message = message.next()) {
+    text.clear();
+    append_python_json(message, text);
+    messages.emplace_back(text, memory_);
+  }
+  return messages;
 }
 
 void Chat::add(std::string_view role, std::string_view content) {
@@ -341,6 +346,15 @@ GuideWish Chat::read_wish(const inlay_chat_answer_params& params, bool thinks) {
     wish.grammar = grammar;
     wish.calls_anywhere = false;
     wish.may_call = tools_.root().is_array() && tools_.root().first();
+  }
+  const bool has_tools = tools_.root().is_array() && tools_.root().first();
+  if (params.strict_calls != 0 && has_tools) {
+    if (call_grammar_.get() == nullptr) {
+      call_grammar_ =
+          Held<GrammarObject>::adopt(GrammarObject::create_calls(session_->model(), tools_.root()));
+    }
+    generator_->need_call_matcher();
+    wish.calls = call_grammar_.get();
   }
   closing_.clear();
   if (params.think_budget > 0) {

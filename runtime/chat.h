@@ -40,6 +40,13 @@ class Chat final : public Counted {
   /// The answer ends with what it has.
   void stop();
 
+  /// Between two answers; see inlay_chat_save. Each throws Error, too.
+  uint64_t save_bytes();
+  inlay_status save(const inlay_writer& host);
+  inlay_status load(const inlay_reader& host);
+  /// Whether what lies there is no whole save of a chat's.
+  static bool is_damaged(const void* data, uint64_t bytes);
+
   Session& session() const { return *session_; }
   inlay_status fail(inlay_status status, const char* message);
   const char* message() const { return message_; }
@@ -67,6 +74,13 @@ class Chat final : public Counted {
   };
 
   void take_answer();
+  struct SavedHeader;
+  void check_between_answers();
+  std::pmr::string describe(SavedHeader* header);
+  uint64_t settings() const;
+  inlay_status check_saved(const SavedHeader& header);
+  std::pmr::list<Message> read_messages(JsonDocument::Value array) const;
+  void forget();
   ChatScript script() const;
   void encode(const ChatText& text, std::pmr::vector<int32_t>& tokens) const;
   void append_turn(const ChatScript& script, Turn& turn) const;
@@ -113,6 +127,7 @@ class Chat final : public Counted {
   GuideWish wish_;
   Held<GrammarObject> grammar_;          // of the answer
   Held<GrammarObject> default_grammar_;  // of answers that ask for nothing else
+  Held<GrammarObject> call_grammar_;     // of strict calls, once an answer has asked for them
   std::pmr::vector<int32_t> closing_;
   inlay_stop stop_ = INLAY_STOP_NONE;
 

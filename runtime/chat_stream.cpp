@@ -158,6 +158,12 @@ ChatStream::Step ChatStream::next_in_text(std::string_view text, bool ends) {
   return {Step::Kind::kGive, ChatPart::kMarkup, found.at + found.tag.size()};
 }
 
+std::string_view ChatStream::call_head() const {
+  const std::string_view text(held_.data(), held_count_);
+  const size_t tag = text.find(kCall);
+  return tag == std::string_view::npos ? std::string_view() : text.substr(tag + kCall.size());
+}
+
 /// What was taken for a call is none; the first `plain` bytes of what is held are text.
 ChatStream::Step ChatStream::break_call(size_t plain) {
   place_ = place_ == ChatPlace::kCallHead && from_thought_ ? ChatPlace::kReasoning : ChatPlace::kAnswer;

@@ -88,6 +88,8 @@ class ChatStream {
   ChatPlace place() const { return place_; }
   /// Whether text other than line ends was said.
   bool has_answered() const { return answered_; }
+  /// At kCallHead: what has come after the call's tag.
+  std::string_view call_head() const;
   /// Bytes that are held back.
   size_t held() const { return held_count_; }
 

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <new>
 #include <string>
+#include <utility>
 
 #include "runtime/abi.h"
 #include "runtime/error.h"
@@ -135,6 +136,11 @@ void Generator::need_matcher() {
   guide_->set_matcher(&*matcher_);
 }
 
+void Generator::need_call_matcher() {
+  if (!call_matcher_) call_matcher_.emplace(session_->shape().vocabulary, session_->resource());
+  guide_->set_call_matcher(&*call_matcher_);
+}
+
 inlay_status Generator::fail(inlay_status status, const char* message) {
   std::snprintf(message_, sizeof message_, "%s", message);
   return status;
@@ -262,7 +268,7 @@ inlay_status Generator::advance(uint64_t deadline, uint64_t* spent_ns) {
   uint64_t budget_us = INLAY_NO_BUDGET;
   // A session does nothing in no time; with a microsecond it gets on in the end.
   if (deadline != kNoDeadline) budget_us = begin + 2000 < deadline ? (deadline - begin) / 1000 : 1;
-  const inlay_status status = session_->advance(budget_us, nullptr);
+  const inlay_status status = session_->advance(budget_us, nullptr, guide_ ? this : nullptr);
   *spent_ns += Session::now_ns() - begin;
   return status;
 }
@@ -274,6 +280,8 @@ inlay_status Generator::feed_prompt(uint64_t deadline) {
     }
     const inlay_status status = session_->begin_prefill(waiting());
     if (status != INLAY_OK) return fail_as_session(status);
+    drafts_ = 0;
+    restart_masks();
     phase_ = Phase::kPrefill;
   }
   const inlay_status status = advance(deadline, &state_.stats.prompt_ns);
@@ -312,6 +320,7 @@ inlay_status Generator::propose() {
   considered_ = {};
   asked_ = drafts_ = accepted_ = row_ = 0;
   draft_ns_ = verify_ns_ = 0;
+  restart_masks();
   const uint32_t most = most_drafts();
   inlay_status status = INLAY_OK;
   propose_forced(most);
@@ -386,35 +395,63 @@ inlay_status Generator::draft(uint64_t deadline) {
   return begin_verify();
 }
 
-/// Drops the drafts that the guide forbids, and finds what may stand at each row.
-inlay_status Generator::guide_drafts() {
-  if (!guide_) return INLAY_OK;
+/// Drops the drafts that the grammar forbids, or a mask that is there already. The host is not asked for
+/// others: that is done during the pass.
+void Generator::cut_drafts() {
+  if (!guide_) return;
   guide_->rewind();
-  for (uint32_t row = 0;; ++row) {
-    const inlay_status status = guide_row(row, state_.end + row);
-    if (status != INLAY_OK) return status;
-    if (row == drafts_) return INLAY_OK;
+  for (uint32_t row = 0; row < drafts_; ++row) {
     const int32_t draft = parts_.timeline[state_.end + row];
     const int32_t forced = guide_->forced();
-    if (forced >= 0 ? forced != draft : !guide_->allows(row, draft)) {
+    const bool may_come = forced >= 0    ? forced == draft
+                          : row < masks_ ? guide_->allows(row, draft)
+                                         : guide_->may_follow(draft, left_after(row));
+    if (!may_come) {
       drafts_ = row;
-      return INLAY_OK;
+      return;
     }
     guide_->push(draft);
     if (guide_->stop() != INLAY_STOP_NONE) drafts_ = row + 1;
   }
 }
 
-inlay_status Generator::guide_row(uint32_t row, uint64_t position) {
-  const inlay_status status = guide_->find_allowed(row, {parts_.timeline, position}, left_after(row));
+// Masks are found while the device has the pass whose rows they are for: its tokens are known.
+
+void Generator::restart_masks() {
+  masks_ = guided_ = 0;
+  forbids_ = false;
+  mask_status_ = INLAY_OK;
+  if (guide_) guide_->rewind();
+}
+
+inlay_status Generator::find_mask(uint32_t row) {
+  const inlay_status status = guide_->find_allowed(row, {parts_.timeline, state_.end + row}, left_after(row));
   return status == INLAY_OK ? status : fail(status, "generator: the mask's allow reported an error");
 }
 
+bool Generator::has_more() const {
+  return guide_ && masks_ <= drafts_ && !forbids_ && mask_status_ == INLAY_OK;
+}
+
+/// The next row's mask.
+void Generator::do_piece() {
+  const uint64_t begin = Session::now_ns();
+  while (guided_ < masks_) guide_->push(parts_.timeline[state_.end + guided_++]);
+  mask_status_ = find_mask(masks_);
+  const uint64_t spent = Session::now_ns() - begin;
+  mask_cost_.add(spent);
+  longest_piece_ns_ = std::max(longest_piece_ns_, spent);
+  if (mask_status_ != INLAY_OK) return;
+  // A row behind a draft that cannot be accepted is never sampled.
+  forbids_ = masks_ < drafts_ && guide_->forced() < 0 &&
+             !guide_->allows(masks_, parts_.timeline[state_.end + masks_]);
+  ++masks_;
+}
+
 inlay_status Generator::begin_verify() {
-  if (const inlay_status guided = guide_drafts(); guided != INLAY_OK) {
-    phase_ = Phase::kPropose;
-    return guided;
-  }
+  cut_drafts();
+  if (guide_) guide_->rewind();
+  guided_ = 0;
   const inlay_status status = session_->begin_verify({parts_.timeline + state_.end - 1, drafts_ + 1});
   phase_ = status == INLAY_OK ? Phase::kVerify : Phase::kPropose;
   return status == INLAY_OK ? status : fail_as_session(status);
@@ -447,7 +484,7 @@ bool Generator::fits(SliceCost& cost, uint64_t now, uint64_t deadline) {
 inlay_status Generator::sample_rows(uint64_t deadline) {
   for (;;) {
     const uint64_t begin = Session::now_ns();
-    SliceCost& cost = drawing_ ? draw_cost_ : row_cost_;
+    SliceCost& cost = drawing_ ? draw_cost_ : lacks_mask() ? mask_cost_ : row_cost_;
     if (!fits(cost, begin, deadline)) {
       session_->hold_logits();
       return INLAY_PENDING;
@@ -491,8 +528,13 @@ inlay_status Generator::begin_row(const float* logits, int32_t* token) {
   const uint32_t* allowed = nullptr;
   if (guide_) {
     if (row_ == 0) guide_->rewind();
-    const inlay_status status = verified_ ? INLAY_OK : guide_row(0, position);
-    if (status != INLAY_OK) return status;
+    if (const inlay_status status = std::exchange(mask_status_, INLAY_OK); status != INLAY_OK) return status;
+    if (lacks_mask()) {
+      const inlay_status status = find_mask(row_);
+      if (status != INLAY_OK) return status;
+      masks_ = row_ + 1;
+      return INLAY_PENDING;
+    }
     *token = guide_->forced();
     if (*token >= 0) return INLAY_OK;
     allowed = guide_->allowed(row_);

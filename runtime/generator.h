@@ -54,7 +54,7 @@ static_assert(std::is_trivially_copyable_v<GeneratorState>);
 ///
 /// All memory is one block, taken at create. One thread at a time; the caller holds the session meanwhile. A
 /// generator that goes in the middle of a round takes the round back: the session can be used at once.
-class Generator final : public Counted {
+class Generator final : public Counted, private Meanwhile {
  public:
   /// Throws Error. A session that has tokens is gone on from. `guided`: the caller will want guide(), which
   /// there is also where the parameters ask for a mask.
@@ -84,6 +84,8 @@ class Generator final : public Counted {
   Guide* guide() { return guide_ ? &*guide_ : nullptr; }
   /// A guide with a grammar needs a matcher, which is made when it is first asked for. Throws Error.
   void need_matcher();
+  /// The same for a grammar of calls.
+  void need_call_matcher();
   /// Most tokens of an answer from the next prompt on; 0: until the context is full.
   void set_max_tokens(uint64_t tokens) { params_.max_tokens = tokens; }
   const inlay_generator_stats& stats() const { return state_.stats; }
@@ -143,8 +145,13 @@ class Generator final : public Counted {
   inlay_status propose();
   void propose_forced(uint32_t most);
   inlay_status propose_from(DraftSource source, uint32_t most);
-  inlay_status guide_drafts();
-  inlay_status guide_row(uint32_t row, uint64_t position);
+  void cut_drafts();
+  void restart_masks();
+  inlay_status find_mask(uint32_t row);
+  bool has_more() const override;
+  void do_piece() override;
+  uint64_t longest_ns() const override { return mask_cost_.longest(); }
+  bool lacks_mask() const { return guide_ && row_ >= masks_; }
   inlay_status draft(uint64_t deadline);
   inlay_status begin_verify();
   inlay_status verify(uint64_t deadline);
@@ -171,6 +178,7 @@ class Generator final : public Counted {
   std::optional<HostDrafter> host_;
   std::optional<Guide> guide_;
   std::optional<GrammarMatcher> matcher_;
+  std::optional<GrammarMatcher> call_matcher_;
   Held<GrammarObject> grammar_;  // of every answer, unless a chat says otherwise
   DraftPlanner planner_;
   GeneratorState state_;
@@ -189,9 +197,14 @@ class Generator final : public Counted {
   inlay_stop stop_ = INLAY_STOP_NONE;
   uint64_t draft_ns_ = 0;
   uint64_t verify_ns_ = 0;
-  bool drawing_ = false;           // a row's token is being drawn, piece by piece
-  SliceCost row_cost_;             // of beginning a row
-  SliceCost draw_cost_;            // of a piece of a draw
+  bool drawing_ = false;  // a row's token is being drawn, piece by piece
+  SliceCost row_cost_;    // of beginning a row
+  SliceCost draw_cost_;   // of a piece of a draw
+  SliceCost mask_cost_;   // of a row's mask
+  uint32_t masks_ = 0;    // rows that have their mask
+  uint32_t guided_ = 0;   // drafts that the guide was told of since it was rewound, while masks are found
+  bool forbids_ = false;  // the last of the masks forbids its draft: later rows need none
+  inlay_status mask_status_ = INLAY_OK;
   uint64_t longest_piece_ns_ = 0;  // of what is not a slice of the session's
 
   char message_[256] = "";

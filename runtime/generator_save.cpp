@@ -88,6 +88,7 @@ void Generator::forget() {
   phase_ = Phase::kIdle;
   verified_ = false;
   row_ = accepted_ = drafts_ = 0;
+  restart_masks();
 }
 
 inlay_status Generator::check_snapshot(const SnapshotHeader& header) {
@@ -100,7 +101,7 @@ inlay_status Generator::check_snapshot(const SnapshotHeader& header) {
                         header.samples <= 1 && header.active <= 1 && header.waiting <= UINT32_MAX &&
                         (header.samples == 0 || (header.logits == 1 && header.rows == 1)) &&
                         ((header.prompt_waits == 0 && header.active == 0) || header.waiting > 0) &&
-                        header.stop >= INLAY_STOP_NONE && header.stop <= INLAY_STOP_CONTEXT_FULL;
+                        header.stop >= INLAY_STOP_NONE && header.stop <= INLAY_STOP_HOST;
   if (!possible) return fail(INLAY_ERROR_CORRUPT_FILE, "generator: the saved state contradicts itself");
   status = session_->check_snapshot(header);
   return status == INLAY_OK ? status : fail_as_session(status);

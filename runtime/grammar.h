@@ -44,6 +44,9 @@ class Grammar {
   /// known here. See inlay_grammar_create.
   static Grammar from_json_schema(std::string_view schema, std::pmr::memory_resource* memory);
   static Grammar from_gbnf(std::string_view text, std::pmr::memory_resource* memory);
+  /// What stands between <tool_call> and the end of </tool_call> in calls of these tools: an array of
+  /// definitions. Throws as from_json_schema.
+  static Grammar from_tools(JsonDocument::Value tools, std::pmr::memory_resource* memory);
 
   uint32_t start() const { return start_; }
   /// The same behind up to two line ends, as they stand between a thought and an answer.

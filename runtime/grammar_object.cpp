@@ -12,10 +12,18 @@ GrammarObject* GrammarObject::create(Model& model, int32_t kind, std::string_vie
     throw Error(INLAY_ERROR_INVALID_ARGUMENT, "grammar: kind is not one of inlay_grammar_kind");
   }
   model.vocabulary_trie();
-  Grammar grammar =
-      kind == INLAY_GRAMMAR_GBNF ? Grammar::from_gbnf(text, memory) : Grammar::from_json_schema(text, memory);
-  void* place = memory->allocate(sizeof(GrammarObject), alignof(GrammarObject));
-  return new (place) GrammarObject(model, std::move(grammar));
+  return place(model, kind == INLAY_GRAMMAR_GBNF ? Grammar::from_gbnf(text, memory)
+                                                 : Grammar::from_json_schema(text, memory));
+}
+
+GrammarObject* GrammarObject::create_calls(Model& model, JsonDocument::Value tools) {
+  model.vocabulary_trie();
+  return place(model, Grammar::from_tools(tools, model.runtime().memory()));
+}
+
+GrammarObject* GrammarObject::place(Model& model, Grammar grammar) {
+  void* room = model.runtime().memory()->allocate(sizeof(GrammarObject), alignof(GrammarObject));
+  return new (room) GrammarObject(model, std::move(grammar));
 }
 
 void GrammarObject::destroy() {

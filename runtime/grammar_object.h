@@ -15,6 +15,9 @@ class GrammarObject final : public Counted {
   /// `kind` is an inlay_grammar_kind. Throws Error.
   static GrammarObject* create(Model& model, int32_t kind, std::string_view text);
 
+  /// Of calls of these tools, an array. Throws Error.
+  static GrammarObject* create_calls(Model& model, JsonDocument::Value tools);
+
   const Grammar& grammar() const { return grammar_; }
   const VocabularyTrie& trie() const { return trie_; }
   const Model& model() const { return *model_; }
@@ -22,6 +25,7 @@ class GrammarObject final : public Counted {
  private:
   GrammarObject(Model& model, Grammar grammar)
       : model_(&model), grammar_(std::move(grammar)), trie_(model.vocabulary_trie()) {}
+  static GrammarObject* place(Model& model, Grammar grammar);
   ~GrammarObject() = default;
   void destroy() override;
 

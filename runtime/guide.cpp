@@ -31,6 +31,9 @@ void Guide::begin(const GuideWish& wish) {
   certain_.stream = ChatStream(wish.thinks, wish.calls_anywhere);
   now_ = certain_;
   masked_ = {};
+  if (wish_.calls != nullptr && call_matcher_->grammar() != &wish_.calls->grammar()) {
+    call_matcher_->use(wish_.calls->grammar(), wish_.calls->trie());
+  }
   if (wish_.grammar == nullptr) return;
   if (!wish.same_grammar || matcher_->grammar() != &wish_.grammar->grammar()) {
     matcher_->use(wish_.grammar->grammar(), wish_.grammar->trie());
@@ -77,7 +80,17 @@ void Guide::push(int32_t token) {
   const std::string_view bytes = tokenizer_->chat_bytes(token);
   const bool thought = wish_.chat && now_.stream.place() == ChatPlace::kReasoning;
   if (now_.in_grammar) push_grammar(bytes, token == call_tag_);
-  push_text(bytes);
+  if (now_.in_call) {
+    push_call(bytes);
+    push_text(bytes);
+  } else {
+    push_text(bytes);
+    if (wish_.calls != nullptr && !now_.in_grammar && now_.stream.place() == ChatPlace::kCallHead) {
+      now_.in_call = true;
+      now_.call_place = call_matcher_->start(false);
+      push_call(now_.stream.call_head());
+    }
+  }
   if (wish_.grammar == nullptr || !thought || now_.stream.place() == ChatPlace::kReasoning) return;
   // The thought is over: by its tag, or by a call that did not wait for it.
   if (now_.stream.place() == ChatPlace::kAnswer) {
@@ -93,9 +106,26 @@ void Guide::push_grammar(std::string_view bytes, bool is_call_tag) {
     now_.calls = true;
     return;
   }
-  uint32_t* const live[] = {&certain_.place, &now_.place};
-  matcher_->make_room(live);
+  make_room();
   now_.place = matcher_->push(now_.place, bytes);
+}
+
+void Guide::push_call(std::string_view bytes) {
+  make_room();
+  now_.call_place = call_matcher_->push(now_.call_place, bytes);
+  now_.in_call = !call_matcher_->accepts(now_.call_place);
+}
+
+/// Where both grammars stand may be renumbered.
+void Guide::make_room() {
+  if (matcher_ != nullptr && wish_.grammar != nullptr) {
+    uint32_t* const live[] = {&certain_.place, &now_.place};
+    matcher_->make_room(live);
+  }
+  if (wish_.calls != nullptr) {
+    uint32_t* const live[] = {&certain_.call_place, &now_.call_place};
+    call_matcher_->make_room(live);
+  }
 }
 
 void Guide::push_text(std::string_view bytes) {
@@ -118,9 +148,9 @@ void Guide::push_text(std::string_view bytes) {
 
 inlay_status Guide::find_allowed(uint32_t row, std::span<const int32_t> timeline, uint64_t left) {
   masked_[row] = false;
-  if (masks_ == nullptr) return INLAY_OK;
+  if (masks_ == nullptr || forced() >= 0) return INLAY_OK;
   uint32_t* mask = mask_of(row);
-  if (now_.in_grammar) {
+  if (follows()) {
     mask_grammar(left, mask);
     masked_[row] = true;
   }
@@ -133,30 +163,52 @@ inlay_status Guide::find_allowed(uint32_t row, std::span<const int32_t> timeline
   return INLAY_OK;
 }
 
-/// What the grammar lets come next, such that it can still come to its end in the tokens that are left.
-void Guide::mask_grammar(uint64_t left, uint32_t* mask) {
-  uint32_t* const live[] = {&certain_.place, &now_.place};
-  matcher_->make_room(live);
-  const uint32_t distance = matcher_->distance(now_.place);
+/// What may come such that the grammar's text can still come to its end in the tokens that are left.
+Guide::Bounds Guide::grammar_bounds(uint64_t left) {
+  make_room();
+  const uint32_t place = place_in_grammar();
+  const uint32_t distance = matcher().distance(place);
+  const bool dead = place == GrammarMatcher::kDead;
+  Bounds bounds;
   // This token, and the one that ends the text; each of the rest brings the end a byte nearer at least. Where
   // that is too few, each token at least has to bring it nearer.
   const uint64_t most = std::max<uint64_t>(left < 2 ? 0 : left - 2, distance == 0 ? 0 : distance - 1);
-  const bool must_end = distance == 0 && left < 2;
-  if (must_end || now_.place == GrammarMatcher::kDead) {
-    std::fill_n(mask, words(), 0u);
+  bounds.most = static_cast<uint32_t>(std::min<uint64_t>(most, Grammar::kFar));
+  bounds.text = !dead && (distance > 0 || left >= 2);
+  // A text that is none of the grammar's any more, which only forced words can bring about, ends.
+  bounds.end = dead || matcher().accepts(place);
+  bounds.call = !now_.in_call && wish_.may_call && !now_.stream.has_answered() && left > 2;
+  return bounds;
+}
+
+bool Guide::may_follow(int32_t token, uint64_t left) {
+  if (!follows()) return true;
+  const Bounds bounds = grammar_bounds(left);
+  if (bounds.call && token == call_tag_) return true;
+  if (!tokenizer_->contains(token)) return false;
+  if (tokenizer_->is_end_of_generation(token)) return bounds.end;
+  const GrammarObject& grammar = now_.in_call ? *wish_.calls : *wish_.grammar;
+  if (!bounds.text || !grammar.trie().has(token)) return false;
+  const GrammarMatcher::Place place = matcher().push(place_in_grammar(), tokenizer_->token_bytes(token));
+  return place != GrammarMatcher::kDead && matcher().distance(place) <= bounds.most;
+}
+
+void Guide::mask_grammar(uint64_t left, uint32_t* mask) {
+  const Bounds bounds = grammar_bounds(left);
+  if (bounds.text) {
+    matcher().mask(place_in_grammar(), bounds.most, mask);
   } else {
-    matcher_->mask(now_.place, static_cast<uint32_t>(std::min<uint64_t>(most, Grammar::kFar)), mask);
+    std::fill_n(mask, words(), 0u);
   }
   const auto allow = [&](int32_t token) {
     if (token >= 0 && static_cast<uint32_t>(token) < shape_.vocabulary) {
       mask[token / 32] |= 1u << (token % 32);
     }
   };
-  // A text that is none of the grammar's any more, which only forced words can bring about, ends.
-  if (now_.place == GrammarMatcher::kDead || matcher_->accepts(now_.place)) {
+  if (bounds.end) {
     for (const int32_t token : tokenizer_->ends()) allow(token);
   }
-  if (wish_.may_call && !now_.stream.has_answered() && left > 2) allow(call_tag_);
+  if (bounds.call) allow(call_tag_);
 }
 
 }  // namespace inlay

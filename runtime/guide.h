@@ -32,6 +32,7 @@ struct GuideWish {
   const GrammarObject* grammar = nullptr;  // that the text, of a chat its answer, is of; outlives the answer
   bool same_grammar = false;               // as the last answer's, and held since
   bool may_call = false;                   // instead of what the grammar says
+  const GrammarObject* calls = nullptr;    // that tool calls are of; outlives the conversation
 };
 
 /// Says of each token of an answer what may be there, in step with a generator that tries tokens and takes
@@ -50,8 +51,10 @@ class Guide {
   Guide(const Shape& shape, const Tokenizer* tokenizer, const inlay_mask* mask, Layout& layout);
   static void lay_out(const Shape& shape, Layout& layout);
 
-  /// What follows grammars for this guide; has to outlive its use, and is needed where a wish has a grammar.
+  /// What follows the grammars of answers and of calls for this guide; have to outlive their use, and are
+  /// needed where a wish has such a grammar.
   void set_matcher(GrammarMatcher* matcher) { matcher_ = matcher; }
+  void set_call_matcher(GrammarMatcher* matcher) { call_matcher_ = matcher; }
 
   /// A new answer. Nothing may be tentative.
   void begin(const GuideWish& wish);
@@ -65,6 +68,8 @@ class Guide {
   /// Whether the tokens pushed end the answer: INLAY_STOP_STRING, INLAY_STOP_REPETITION, else NONE.
   inlay_stop stop() const { return now_.stop; }
 
+  /// Whether the grammar lets this token follow those pushed, `left` more fit: what a mask would say of it.
+  bool may_follow(int32_t token, uint64_t left);
   /// Finds what may follow the tokens pushed, for row `row` of a round: `timeline` has them all, `left` more
   /// fit. INLAY_ERROR_CALLBACK where the host's callback failed.
   inlay_status find_allowed(uint32_t row, std::span<const int32_t> timeline, uint64_t left);
@@ -92,6 +97,8 @@ class Guide {
     bool in_grammar = false;  // what comes is of the grammar
     bool calls = false;       // a tool call has come instead
     uint32_t place = 0;       // in the grammar
+    bool in_call = false;     // what comes is of the calls' grammar
+    uint32_t call_place = 0;  // in that
   };
 
   uint32_t words() const { return (shape_.vocabulary + 31) / 32; }
@@ -99,12 +106,25 @@ class Guide {
   bool must_close() const;
   void begin_grammar(bool after_thought);
   void push_grammar(std::string_view bytes, bool is_call_tag);
+  struct Bounds {
+    bool text = false;  // some of the grammar may come
+    bool end = false;   // the token that ends the text may
+    bool call = false;  // the token that begins a call may
+    uint32_t most = 0;  // bytes to the end after it
+  };
+  Bounds grammar_bounds(uint64_t left);
   void mask_grammar(uint64_t left, uint32_t* mask);
+  void push_call(std::string_view bytes);
   void push_text(std::string_view bytes);
+  bool follows() const { return now_.in_call || now_.in_grammar; }
+  GrammarMatcher& matcher() const { return now_.in_call ? *call_matcher_ : *matcher_; }
+  uint32_t place_in_grammar() const { return now_.in_call ? now_.call_place : now_.place; }
+  void make_room();
 
   Shape shape_;
   const Tokenizer* tokenizer_;
   GrammarMatcher* matcher_ = nullptr;
+  GrammarMatcher* call_matcher_ = nullptr;
   inlay_mask mask_{};
   uint32_t* masks_ = nullptr;  // [kMaxWidth][words]
   char* text_ = nullptr;       // [most bytes of a token's text]

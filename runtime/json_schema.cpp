@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <limits>
 #include <span>
@@ -77,6 +78,25 @@ class SchemaCompiler final : public CharacterMaker {
     define_common();
     const uint32_t root = rule_of(root_);
     define_any_value();
+    return builder_.finish(root);
+  }
+
+  Grammar compile_calls(Value tools) {
+    define_common();
+    bare_text_ = builder_.declare();
+    define_bare_text();
+    std::pmr::vector<Piece> ways({never()}, memory_);
+    for (Value tool = tools.first(); tool; tool = tool.next()) {
+      const Value function = tool["function"] ? tool["function"] : tool;
+      const auto name = function["name"].text();
+      if (!name) refuse(INLAY_ERROR_INVALID_ARGUMENT, "a tool has no name");
+      root_ = function["parameters"];
+      ways.push_back(call(*name, root_));
+    }
+    define_any_value();
+    const uint32_t root = builder_.declare();
+    builder_.define(root, then(then(builder_.text("\n<function="), builder_.either(ways)),
+                               builder_.text("</function>\n</tool_call>")));
     return builder_.finish(root);
   }
 
@@ -168,7 +188,7 @@ class SchemaCompiler final : public CharacterMaker {
     if (word != "enum" && word != "const") clashes("type");
   }
 
-  uint32_t referred(Value reference) {
+  Value follow(Value reference) const {
     const auto text = reference.text();
     if (!text || text->empty() || text->front() != '#') {
       refuse(INLAY_ERROR_UNSUPPORTED, "a $ref that does not begin with #");
@@ -191,6 +211,11 @@ class SchemaCompiler final : public CharacterMaker {
                                    : at[name];
       if (!at) refuse(INLAY_ERROR_INVALID_ARGUMENT, "$ref \"" + std::string(*text) + "\" leads nowhere");
     }
+    return at;
+  }
+
+  uint32_t referred(Value reference) {
+    const Value at = follow(reference);
     if (++depth_ > 256) refuse(INLAY_ERROR_UNSUPPORTED, "schemas are nested too deep");
     const uint32_t rule = rule_of(at);
     --depth_;
@@ -344,6 +369,7 @@ class SchemaCompiler final : public CharacterMaker {
 
   /// One character of the set as a JSON string has it, in its usual form.
   Piece make_character(std::span<const CodePoints> set) override {
+    if (bare_) return bare_character(set);
     std::pmr::vector<CodePoints> plain(memory_);
     std::pmr::vector<Piece> ways(memory_);
     for (CodePoints range : set) {
@@ -490,6 +516,153 @@ class SchemaCompiler final : public CharacterMaker {
     return {open.in, close.out};
   }
 
+  // Tool calls: an argument that is a string stands bare, up to its closing tag
+
+  /// Text without the closing tag in it.
+  void define_bare_text() {
+    constexpr std::string_view kEnd = "</parameter>";
+    std::array<uint32_t, kEnd.size()> matched;  // by how much of the tag has just come
+    for (uint32_t& state : matched) state = builder_.state();
+    const uint32_t end = builder_.state();
+    for (size_t i = 0; i < matched.size(); ++i) {
+      const auto next = static_cast<uint8_t>(kEnd[i]);
+      builder_.skip(matched[i], end);
+      if (i + 1 < matched.size()) builder_.edge(matched[i], next, next, matched[i + 1]);
+      if (next != '<') builder_.edge(matched[i], '<', '<', matched[1]);
+      std::pmr::vector<CodePoints> others({{'\t', '\n'}, {'\r', '\r'}, {0x20, '<' - 1}}, memory_);
+      if (next > '<') {
+        others.push_back({'<' + 1, char32_t{next} - 1});
+        others.push_back({char32_t{next} + 1, 0x10FFFF});
+      } else {
+        others.push_back({'<' + 1, 0x10FFFF});
+        if (next != '<')
+          others[2] = {0x20, char32_t{next} - 1}, others.push_back({char32_t{next} + 1, '<' - 1});
+      }
+      const Piece other = builder_.characters(others);
+      builder_.skip(matched[i], other.in);
+      builder_.skip(other.out, matched[0]);
+    }
+    builder_.define(bare_text_, {matched[0], end});
+  }
+
+  /// No closing tag can come of these.
+  Piece bare_character(std::span<const CodePoints> set) {
+    constexpr CodePoints kBare[] = {{'\t', '\n'}, {0x20, '<' - 1}, {'<' + 1, 0x10FFFF}};
+    std::pmr::vector<CodePoints> some(memory_);
+    for (const CodePoints& range : set) {
+      for (const CodePoints& bare : kBare) {
+        const CodePoints both{std::max(range.low, bare.low), std::min(range.high, bare.high)};
+        if (both.low <= both.high) some.push_back(both);
+      }
+    }
+    return builder_.characters(some);
+  }
+
+  Piece bare_string(Value schema) {
+    const uint64_t least = count(schema, "minLength", 0);
+    const uint64_t most = count(schema, "maxLength", kAny);
+    if (least > most) refuse(INLAY_ERROR_INVALID_ARGUMENT, "minLength is more than maxLength");
+    const Value pattern = schema["pattern"];
+    const bool counted = schema["minLength"] || schema["maxLength"];
+    if (!pattern && !counted) return builder_.use(bare_text_);
+    if (pattern && (counted || !pattern.text())) {
+      refuse(INLAY_ERROR_UNSUPPORTED, "a pattern together with minLength or maxLength, or no string");
+    }
+    constexpr CodePoints kAll[] = {{0, 0x10FFFF}};
+    if (!pattern) return builder_.repeat([&] { return bare_character(kAll); }, least, most);
+    bare_ = true;
+    const Piece piece = make_regular_expression(builder_, *pattern.text(), *this);
+    bare_ = false;
+    return piece;
+  }
+
+  Piece bare_literal(Value value) {
+    const auto text = value.text();
+    if (!text) return literal(value);
+    return text->find("</parameter>") == std::string_view::npos ? builder_.text(*text) : never();
+  }
+
+  /// An argument's value: strings bare, all else as JSON.
+  Piece bare_value(Value schema, int depth = 0) {
+    if (depth > 64) refuse(INLAY_ERROR_UNSUPPORTED, "schemas are nested too deep");
+    if (!schema.is_object()) return make_bare(schema);
+    check_words(schema);
+    if (const Value reference = schema["$ref"]) {
+      alone(schema, "$ref");
+      return bare_value(follow(reference), depth + 1);
+    }
+    if (const Value value = schema["const"]) return alone(schema, "const"), bare_literal(value);
+    std::pmr::vector<Piece> ways({never()}, memory_);
+    if (const Value values = schema["enum"]) {
+      alone(schema, "enum");
+      for (Value value = values.first(); value; value = value.next()) {
+        if (has_type(schema["type"], value)) ways.push_back(bare_literal(value));
+      }
+      return builder_.either(ways);
+    }
+    for (const char* word : {"anyOf", "oneOf", "allOf"}) {
+      const Value options = schema[word];
+      if (!options) continue;
+      alone(schema, word);
+      any_of(word, options);  // for what it refuses
+      for (Value option = options.first(); option; option = option.next()) {
+        ways.push_back(bare_value(option, depth + 1));
+      }
+      return builder_.either(ways);
+    }
+    const Value types = schema["type"];
+    if (!types.is_array()) return make_bare(schema);
+    for (Value type = types.first(); type; type = type.next()) {
+      const std::string_view name = type.text().value_or("");
+      ways.push_back(name == "string" ? bare_string(schema) : of_type(schema, name));
+    }
+    return builder_.either(ways);
+  }
+
+  /// Of a schema with one type, or with none.
+  Piece make_bare(Value schema) {
+    const auto type = schema["type"].text();
+    if (type && *type == "string") return bare_string(schema);
+    if (type) return builder_.use(rule_of(schema));
+    for (const TypeWord& word : kTypeWords) {
+      if (!schema[word.word]) continue;
+      return word.type == "string" ? bare_string(schema) : builder_.use(rule_of(schema));
+    }
+    if (schema.truth() && !*schema.truth()) return never();
+    return builder_.use(bare_text_);
+  }
+
+  Piece call(std::string_view name, Value parameters) {
+    const auto line = [&](std::string_view before, std::string_view word) {
+      std::pmr::string text(before, memory_);
+      text += word;
+      text += ">\n";
+      return builder_.text(text);
+    };
+    Piece piece = line("", name);
+    const Value required = parameters["required"];
+    const auto is_required = [&](std::string_view key) {
+      for (Value one = required.first(); one; one = one.next()) {
+        if (one.text() && *one.text() == key) return true;
+      }
+      return false;
+    };
+    const Value properties = parameters["properties"];
+    for (Value one = properties.is_object() ? first_member(properties) : Value(); one;
+         one = next_member(properties, one)) {
+      const Piece argument = then(then(line("<parameter=", one.key()), bare_value(properties[one.key()])),
+                                  builder_.text("\n</parameter>\n"));
+      piece = then(piece, is_required(one.key()) ? argument : builder_.maybe(argument));
+    }
+    for (Value one = required.first(); one; one = one.next()) {
+      if (one.text() && !properties[*one.text()]) {
+        piece = then(piece, then(then(line("<parameter=", *one.text()), builder_.use(bare_text_)),
+                                 builder_.text("\n</parameter>\n")));
+      }
+    }
+    return piece;
+  }
+
   static constexpr uint64_t kAny = GrammarBuilder::kAnyNumber;
   static constexpr double kInfinite = std::numeric_limits<double>::infinity();
 
@@ -500,6 +673,8 @@ class SchemaCompiler final : public CharacterMaker {
   uint32_t space_ = 0;
   uint32_t character_ = 0;
   uint32_t value_ = 0;
+  uint32_t bare_text_ = 0;
+  bool bare_ = false;  // characters are of a bare string
   int depth_ = 0;
 };
 
@@ -508,6 +683,10 @@ class SchemaCompiler final : public CharacterMaker {
 Grammar Grammar::from_json_schema(std::string_view schema, std::pmr::memory_resource* memory) {
   const JsonDocument document(schema, "schema", memory);
   return SchemaCompiler(document.root(), memory).compile();
+}
+
+Grammar Grammar::from_tools(JsonDocument::Value tools, std::pmr::memory_resource* memory) {
+  return SchemaCompiler({}, memory).compile_calls(tools);
 }
 
 }  // namespace inlay

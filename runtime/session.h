@@ -15,6 +15,19 @@
 
 namespace inlay {
 
+/// What its caller can do while the device has a pass of a session's: pieces that neither read nor change the
+/// session.
+class Meanwhile {
+ public:
+  virtual bool has_more() const = 0;
+  virtual void do_piece() = 0;
+  /// Of a piece, lately.
+  virtual uint64_t longest_ns() const = 0;
+
+ protected:
+  ~Meanwhile() = default;
+};
+
 /// One timeline of tokens. The device keeps committed state and the log of the tokens after it; this keeps
 /// the tokens, says which of them are kept, and runs the passes slice by slice. One thread at a time.
 class Session final : public Counted {
@@ -59,7 +72,9 @@ class Session final : public Counted {
   std::span<const float> draft_probabilities() const { return {result_.draft_probabilities, drafts_}; }
   const float* draft_logits() const { return result_.draft_logits; }
 
-  inlay_status advance(uint64_t budget_us, inlay_progress* progress);
+  /// `meanwhile` is called after slices, and while an asynchronous device has the rest, within the budget
+  /// too.
+  inlay_status advance(uint64_t budget_us, inlay_progress* progress, Meanwhile* meanwhile = nullptr);
   /// Goes on without waiting: what inlay_session_poll says.
   inlay_status poll();
   void report(inlay_progress* progress) const;
@@ -123,7 +138,8 @@ class Session final : public Counted {
   void take_rows(uint32_t first_row, uint32_t rows);
   void leave_work(bool replayed);
   inlay_status stop_work(inlay_status status, const char* why);
-  inlay_status run_slices(uint64_t budget_ns);
+  inlay_status run_slices(uint64_t budget_ns, Meanwhile* meanwhile);
+  uint64_t do_meanwhile(Meanwhile& meanwhile, uint64_t now, uint64_t deadline);
   inlay_status wait_for_queue(uint64_t deadline);
   inlay_status settle(inlay_status status);
   void probe();

@@ -172,7 +172,18 @@ inlay_status Session::wait_for_queue(uint64_t deadline) {
   }
 }
 
-inlay_status Session::run_slices(uint64_t budget_ns) {
+/// A piece after each slice, and all of them once an asynchronous device has the last; returns the time.
+uint64_t Session::do_meanwhile(Meanwhile& meanwhile, uint64_t now, uint64_t deadline) {
+  const bool all = model_->device().asynchronous() && slice_ == slices_;
+  while (meanwhile.has_more() && (deadline == UINT64_MAX || now + meanwhile.longest_ns() <= deadline)) {
+    meanwhile.do_piece();
+    now = now_ns();
+    if (!all) break;
+  }
+  return now;
+}
+
+inlay_status Session::run_slices(uint64_t budget_ns, Meanwhile* meanwhile) {
   Device& device = model_->device();
   DeviceScratch& scratch = scratch_->device();
   SliceCosts& costs = scratch_->costs();
@@ -214,6 +225,8 @@ inlay_status Session::run_slices(uint64_t budget_ns) {
       ran = true;
       stalled_ = 0;
       slice_ = end;
+      if (meanwhile == nullptr) continue;
+      now = do_meanwhile(*meanwhile, now, deadline);
     }
     const inlay_status status = finish_pass();
     if (status != INLAY_PENDING) return status;
@@ -230,7 +243,7 @@ inlay_status Session::settle(inlay_status status) {
   return fail(status, "the device failed; the session can only be destroyed");
 }
 
-inlay_status Session::advance(uint64_t budget_us, inlay_progress* progress) {
+inlay_status Session::advance(uint64_t budget_us, inlay_progress* progress, Meanwhile* meanwhile) {
   if (poisoned_)
     return fail(INLAY_ERROR_DEVICE, "the device failed earlier; the session can only be destroyed");
   if (leader_ != nullptr) {
@@ -239,7 +252,7 @@ inlay_status Session::advance(uint64_t budget_us, inlay_progress* progress) {
   inlay_status status = INLAY_OK;
   if (busy()) {
     const uint64_t budget_ns = budget_us > UINT64_MAX / 2000 ? UINT64_MAX : budget_us * 1000;
-    status = settle(run_slices(budget_ns));
+    status = settle(run_slices(budget_ns, meanwhile));
   }
   if (progress != nullptr) report(progress);
   return status;

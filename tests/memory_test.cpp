@@ -1,9 +1,11 @@
 #include <doctest/doctest.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "tests/host.h"
 #include "tests/interposed_malloc.h"
@@ -20,8 +22,9 @@ struct Watched {
   CountingAllocator allocator;
   std::unique_ptr<OpenModel> model;
 
-  explicit Watched(const char* name) {
-    model = std::make_unique<OpenModel>(own_data(name), RuntimeWish{.threads = 2, .allocator = &allocator});
+  explicit Watched(const char* name) : Watched(own_data(name)) {}
+  explicit Watched(const std::filesystem::path& path) {
+    model = std::make_unique<OpenModel>(path, RuntimeWish{.threads = 2, .allocator = &allocator});
   }
 
   /// Allocations of any kind that happen meanwhile.
@@ -176,6 +179,54 @@ TEST_CASE("generating, with every way of drafting, allocates nothing") {
     });
     CHECK(allocations == 0);
     CHECK(brought == 120);
+  }
+}
+
+TEST_CASE("the events of a chat with a grammar, a mask and strict calls allocate nothing") {
+  const auto path = bundled_model();
+  REQUIRE(path);
+  Watched watched(*path);
+  const std::string_view schema =
+      R"({"type":"object","properties":{"say":{"type":"string"}},"required":["say"]})";
+  inlay_grammar* grammar = nullptr;
+  REQUIRE(inlay_grammar_create(watched.model->get(), INLAY_GRAMMAR_JSON_SCHEMA, schema.data(), schema.size(),
+                               &grammar) == INLAY_OK);
+  const Handle<inlay_grammar> owner(grammar);
+  inlay_mask mask = INLAY_MASK_INIT;
+  mask.allow = [](void*, const int32_t*, size_t, uint32_t* allowed, uint32_t) {
+    allowed[3] &= ~1u;
+    return INLAY_OK;
+  };
+  for (const int32_t draft : {INLAY_DRAFT_NONE, INLAY_DRAFT_LOOKUP_MTP}) {
+    const Handle<inlay_session> session = watched.model->session(session_params(1024, true));
+    inlay_generator_params generator = INLAY_GENERATOR_PARAMS_INIT;
+    generator.draft = draft;
+    generator.max_tokens = 80;
+    generator.mask = &mask;
+    const std::string_view tools =
+        R"([{"name":"roll_dice","parameters":{"properties":{"sides":{"type":"integer"}}}}])";
+    inlay_chat_params params = INLAY_CHAT_PARAMS_INIT;
+    params.generator = &generator;
+    params.tools = tools.data();
+    params.tools_bytes = tools.size();
+    inlay_chat* made = nullptr;
+    REQUIRE(inlay_chat_create(session.get(), &params, &made) == INLAY_OK);
+    const Handle<inlay_chat> chat(made);
+    for (const char* words : {"Three ales, please.", "Roll a d20 for me!"}) {
+      REQUIRE(inlay_chat_add(made, "user", words, std::string_view(words).size()) == INLAY_OK);
+      inlay_chat_answer_params answer = INLAY_CHAT_ANSWER_PARAMS_INIT;
+      answer.think_budget = 5;
+      answer.grammar = grammar;
+      answer.strict_calls = 1;
+      REQUIRE(inlay_chat_answer(made, &answer) == INLAY_OK);
+      inlay_chat_event event = INLAY_CHAT_EVENT_INIT;
+      inlay_status status = INLAY_OK;
+      const uint64_t allocations = watched.allocations([&] {
+        while (status == INLAY_OK || status == INLAY_PENDING) status = inlay_chat_next(made, 500, &event);
+      });
+      CHECK(status == INLAY_END);
+      CHECK(allocations == 0);
+    }
   }
 }
 

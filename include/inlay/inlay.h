@@ -741,8 +741,11 @@ typedef struct inlay_mask {
   /* Clears in `allowed`, (vocabulary + 31) / 32 words that are all ones, the bit token % 32 of word token /
    * 32 of every token that must not follow `tokens` (all of the timeline, the newest last). INLAY_OK: the
    * mask counts; a positive status: all may follow; a negative one is passed on as INLAY_ERROR_CALLBACK.
-   * Called once for each place of a round, drafts included, before the model's pass over it; a draft that it
-   * forbids is never verified. */
+   * Called while the model's pass over the round runs, on the thread that is in inlay_generator_next or
+   * inlay_chat_next: where the device works by itself, once it has all of the pass, else between its slices.
+   * `tokens` ends with what is being fed: a prompt, a token sampled, or, once for each, drafts after it. A
+   * draft that a mask forbids is not accepted, and nothing after it is asked about. Not called for places
+   * whose token is forced (the end of a thought). */
   inlay_status (*allow)(void *user_data, const int32_t *tokens, size_t count, uint32_t *allowed,
                         uint32_t vocabulary);
 } inlay_mask;
@@ -984,9 +987,15 @@ typedef struct inlay_chat_answer_params {
   inlay_grammar *grammar;    /* what the answer is of, once it has been thought; null: the generator's, or
                                 anything. Where the conversation has tools, a tool call may come instead. The
                                 first one takes about 6 MB of memory */
+  uint32_t strict_calls; /* not 0: a tool call names one of the conversation's tools, and its arguments are
+                            what that tool's "parameters" say, in their order: strings as bare text, all
+                            else as JSON. What a schema may say is as for INLAY_GRAMMAR_JSON_SCHEMA, but for
+                            strings with a length or a pattern, which then have no "<". A call that the
+                            end of the answer cuts is INLAY_CHAT_CALL_BROKEN as ever. The first time takes
+                            about 6 MB of memory. 0: calls are as the model writes them */
 } inlay_chat_answer_params;
 #define INLAY_CHAT_ANSWER_PARAMS_INIT \
-  { sizeof(inlay_chat_answer_params), 0, 0, NULL, NULL, 0, 0, 0, NULL }
+  { sizeof(inlay_chat_answer_params), 0, 0, NULL, NULL, 0, 0, 0, NULL, 0 }
 
 /* Begins the answer to all that was said; inlay_chat_next goes on with it. params may be null. Renders and
  * tokenizes only what the timeline does not have yet. INLAY_ERROR_INVALID_ARGUMENT where the template refuses

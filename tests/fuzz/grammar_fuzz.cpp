@@ -1,5 +1,5 @@
-// Any text as a schema or as rules: it is refused with a status, or it is a grammar whose masks lead to its
-// end.
+// Any text as a schema, as rules or as tools: it is refused with a status, or it is a grammar whose masks
+// lead to its end.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -62,6 +62,13 @@ void walk(const Grammar& grammar, std::string_view choices) {
   }
 }
 
+Grammar read(uint8_t kind, std::string_view text) {
+  std::pmr::memory_resource* memory = std::pmr::new_delete_resource();
+  if (kind % 3 == 0) return Grammar::from_json_schema(text, memory);
+  if (kind % 3 == 1) return Grammar::from_gbnf(text, memory);
+  return Grammar::from_tools(JsonDocument(text, "tools", memory).root(), memory);
+}
+
 }  // namespace
 }  // namespace inlay
 
@@ -72,9 +79,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const size_t text_end = std::min(all.find('\0', 1), all.size());
   const std::string_view text = all.substr(1, text_end - 1);
   try {
-    const Grammar grammar = data[0] % 2 == 0
-                                ? Grammar::from_json_schema(text, std::pmr::new_delete_resource())
-                                : Grammar::from_gbnf(text, std::pmr::new_delete_resource());
+    const Grammar grammar = read(data[0], text);
     walk(grammar, all.substr(std::min(text_end + 1, all.size())));
   } catch (const Error&) {
   }

@@ -420,6 +420,7 @@ namespace Inlay
         public ulong @max_tokens;
         public uint @repetition_limit;
         public IntPtr @grammar;
+        public uint @strict_calls;
     }
 
     [StructLayout(LayoutKind.Sequential)]
@@ -675,7 +676,7 @@ namespace Inlay
             Library.CheckSize("inlay_generator_stats", sizeof(inlay_generator_stats), 80);
             Library.CheckSize("inlay_chat_format", sizeof(inlay_chat_format), 40);
             Library.CheckSize("inlay_chat_params", sizeof(inlay_chat_params), 48);
-            Library.CheckSize("inlay_chat_answer_params", sizeof(inlay_chat_answer_params), 64);
+            Library.CheckSize("inlay_chat_answer_params", sizeof(inlay_chat_answer_params), 72);
             Library.CheckSize("inlay_chat_event", sizeof(inlay_chat_event), 104);
         }
 
@@ -1031,6 +1032,7 @@ namespace Inlay
                 text.Append("inlay_chat_answer_params.max_tokens ").Append((byte*)&it.@max_tokens - at).Append(" ").Append((byte*)(&it.@max_tokens + 1) - (byte*)&it.@max_tokens).Append("\n");
                 text.Append("inlay_chat_answer_params.repetition_limit ").Append((byte*)&it.@repetition_limit - at).Append(" ").Append((byte*)(&it.@repetition_limit + 1) - (byte*)&it.@repetition_limit).Append("\n");
                 text.Append("inlay_chat_answer_params.grammar ").Append((byte*)&it.@grammar - at).Append(" ").Append((byte*)(&it.@grammar + 1) - (byte*)&it.@grammar).Append("\n");
+                text.Append("inlay_chat_answer_params.strict_calls ").Append((byte*)&it.@strict_calls - at).Append(" ").Append((byte*)(&it.@strict_calls + 1) - (byte*)&it.@strict_calls).Append("\n");
             }
             {
                 inlay_chat_event it;

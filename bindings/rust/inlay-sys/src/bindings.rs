@@ -1017,6 +1017,7 @@ pub struct inlay_chat_answer_params {
     pub max_tokens: u64,
     pub repetition_limit: u32,
     pub grammar: *mut inlay_grammar,
+    pub strict_calls: u32,
 }
 extern "C" {
     pub fn inlay_chat_answer(chat: *mut inlay_chat, params: *const inlay_chat_answer_params) -> inlay_status;

@@ -78,7 +78,7 @@ fn describe(text: &mut String) {
     constant!(text, INLAY_THINKING_DEFAULT);
     constant!(text, INLAY_THINKING_ON);
     constant!(text, INLAY_THINKING_OFF);
-    structure!(text, inlay_chat_answer_params, struct_size, thinking, think_budget, think_closing, stop_strings, stop_string_count, max_tokens, repetition_limit, grammar);
+    structure!(text, inlay_chat_answer_params, struct_size, thinking, think_budget, think_closing, stop_strings, stop_string_count, max_tokens, repetition_limit, grammar, strict_calls);
     constant!(text, INLAY_CHAT_NONE);
     constant!(text, INLAY_CHAT_REASONING);
     constant!(text, INLAY_CHAT_ANSWER);
