@@ -1,6 +1,7 @@
 #include "runtime/c_api.h"
 #include "runtime/chat.h"
 #include "runtime/chat_template.h"
+#include "runtime/snapshot.h"
 
 // The C ABI's chats.
 
@@ -64,14 +65,20 @@ const Chat* of(const inlay_chat* handle) { return reinterpret_cast<const Chat*>(
 
 /// One thread inside a chat and its session at a time; words of what goes wrong stay with the chat.
 template <typename F>
-inlay_status inside_chat(inlay_chat* handle, F&& body) noexcept {
+inlay_status inside_saved(inlay_chat* handle, F&& body) noexcept {
   if (handle == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
   Chat& chat = *of(handle);
   return inside(reinterpret_cast<inlay_session*>(&chat.session()), [&](Session&) {
-    const inlay_status status = guard([&] { return body(chat); },
-                                      [&](const char* message) { chat.fail(INLAY_ERROR_INTERNAL, message); });
-    return status == INLAY_ERROR_CORRUPT_FILE ? INLAY_ERROR_INVALID_ARGUMENT : status;  // the host's JSON
+    return guard([&] { return body(chat); },
+                 [&](const char* message) { chat.fail(INLAY_ERROR_INTERNAL, message); });
   });
+}
+
+/// The same where JSON comes from the host, and is no file.
+template <typename F>
+inlay_status inside_chat(inlay_chat* handle, F&& body) noexcept {
+  const inlay_status status = inside_saved(handle, body);
+  return status == INLAY_ERROR_CORRUPT_FILE ? INLAY_ERROR_INVALID_ARGUMENT : status;
 }
 
 ChatTemplate template_of_model(const Model& model, std::pmr::memory_resource* memory) {
@@ -210,6 +217,51 @@ inlay_status inlay_chat_next(inlay_chat* chat, uint64_t budget_us, inlay_chat_ev
   });
   if (status >= INLAY_OK) write_struct(event, out_event);
   return status;
+}
+
+uint64_t inlay_chat_save_bytes(inlay_chat* chat) {
+  uint64_t bytes = 0;
+  inside_chat(chat, [&](Chat& c) {
+    bytes = c.save_bytes();
+    return INLAY_OK;
+  });
+  return bytes;
+}
+
+inlay_status inlay_chat_save(inlay_chat* chat, const inlay_writer* writer) {
+  return inside_chat(chat, [&](Chat& c) { return c.save(read_writer(writer)); });
+}
+
+inlay_status inlay_chat_load(inlay_chat* chat, const inlay_reader* reader) {
+  return inside_saved(chat, [&](Chat& c) { return c.load(read_reader(reader)); });
+}
+
+inlay_status inlay_chat_save_memory(inlay_chat* chat, void* buffer, uint64_t capacity, uint64_t* out_bytes) {
+  if (out_bytes != nullptr) *out_bytes = 0;
+  return inside_chat(chat, [&](Chat& c) {
+    if (buffer == nullptr || out_bytes == nullptr) {
+      return c.fail(INLAY_ERROR_INVALID_ARGUMENT, "chat: buffer or out_bytes is null");
+    }
+    const uint64_t bytes = c.save_bytes();
+    if (bytes > capacity) {
+      return c.fail(INLAY_ERROR_MEMORY_LIMIT, "chat: the buffer is smaller than save_bytes says");
+    }
+    SnapshotMemory memory{static_cast<std::byte*>(buffer), nullptr, capacity};
+    const inlay_status status = c.save(memory.writer());
+    if (status == INLAY_OK) *out_bytes = bytes;
+    return status;
+  });
+}
+
+inlay_status inlay_chat_load_memory(inlay_chat* chat, const void* data, uint64_t bytes) {
+  return inside_saved(chat, [&](Chat& c) {
+    if (data == nullptr) return c.fail(INLAY_ERROR_INVALID_ARGUMENT, "chat: data is null");
+    if (Chat::is_damaged(data, bytes)) {
+      return c.fail(INLAY_ERROR_CORRUPT_FILE, "chat: the saved chat is damaged");
+    }
+    SnapshotMemory memory{nullptr, static_cast<const std::byte*>(data), bytes};
+    return c.load(memory.reader());
+  });
 }
 
 inlay_status inlay_chat_stop(inlay_chat* chat) {

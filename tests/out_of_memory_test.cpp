@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "tests/host.h"
 #include "tests/interposed_malloc.h"
@@ -35,6 +36,52 @@ inlay_source source() {
   inlay_source source = INLAY_SOURCE_INIT;
   source.path = path.c_str();
   return source;
+}
+
+constexpr std::string_view kSchema =
+    R"({"type":"object","properties":{"a":{"type":"string"},"b":{"enum":[1,"x"]}}})";
+constexpr std::string_view kTools =
+    R"([{"name":"f","parameters":{"type":"object","properties":{"a":{"type":"string","pattern":"^x+$"},"b":{"type":"array"}}}}])";
+
+/// A chat with an answer begun, or said, saved and loaded.
+inlay_status talk(const Parents& parents, std::string_view tools, bool to_end) {
+  static std::byte saved[4u << 20];
+  inlay_chat_format format = INLAY_CHAT_FORMAT_INIT;
+  inlay_generator_params generator = INLAY_GENERATOR_PARAMS_INIT;
+  generator.max_tokens = 2;
+  inlay_chat_params params = INLAY_CHAT_PARAMS_INIT;
+  params.format = &format;
+  params.generator = &generator;
+  params.tools = tools.empty() ? nullptr : tools.data();
+  params.tools_bytes = tools.size();
+  inlay_chat_answer_params answer = INLAY_CHAT_ANSWER_PARAMS_INIT;
+  answer.strict_calls = 1;
+  answer.think_budget = 4;
+  const inlay_session_params own = session_params(4000, false);
+  inlay_session* session = nullptr;
+  inlay_chat* chat = nullptr;
+  inlay_status status = inlay_session_create(parents.model, &own, &session);
+  if (status == INLAY_OK) status = inlay_chat_create(session, &params, &chat);
+  if (status == INLAY_OK) status = inlay_chat_add(chat, "user", "hi", 2);
+  if (status == INLAY_OK) status = inlay_chat_answer(chat, &answer);
+  if (status == INLAY_OK && to_end) {
+    inlay_chat_event event = INLAY_CHAT_EVENT_INIT;
+    while (status == INLAY_OK) status = inlay_chat_next(chat, INLAY_NO_BUDGET, &event);
+    uint64_t bytes = 0;
+    if (status == INLAY_END) status = inlay_chat_save_memory(chat, saved, sizeof saved, &bytes);
+    if (status == INLAY_OK) status = inlay_chat_load_memory(chat, saved, bytes);
+  }
+  inlay_chat_destroy(chat);
+  inlay_session_destroy(session);
+  return status;
+}
+
+/// What a model keeps once it has had its first grammar.
+void make_grammar(inlay_model* model) {
+  inlay_grammar* made = nullptr;
+  REQUIRE(inlay_grammar_create(model, INLAY_GRAMMAR_JSON_SCHEMA, kSchema.data(), kSchema.size(), &made) ==
+          INLAY_OK);
+  inlay_grammar_destroy(made);
 }
 
 const Creation kCreations[] = {
@@ -146,6 +193,17 @@ const Creation kCreations[] = {
        inlay_generator_destroy(made);
        return status;
      }},
+    {"grammar",
+     [](const Parents& parents) {
+       const std::string_view schema = kSchema;
+       inlay_grammar* made = nullptr;
+       const inlay_status status = inlay_grammar_create(parents.model, INLAY_GRAMMAR_JSON_SCHEMA,
+                                                        schema.data(), schema.size(), &made);
+       inlay_grammar_destroy(made);
+       return status;
+     }},
+    {"chat with strict calls", [](const Parents& parents) { return talk(parents, kTools, false); }},
+    {"chat saved and loaded", [](const Parents& parents) { return talk(parents, {}, true); }},
 };
 
 /// Calls `attempt` with each allocation failing in turn until none does; how many there were.
@@ -185,6 +243,7 @@ TEST_CASE("every allocation of the host's allocator fails once") {
   {
     const OpenModel model(own_data("blocks32.gguf"), {.threads = 2, .allocator = &allocator});
     const Handle<inlay_session> session = feed(model.session(session_params(300, true)));
+    make_grammar(model.get());
     const inlay_allocator table = allocator.table();
     const Parents parents{table, &table, model.runtime(), model.file(), model.get(), session.get()};
     const uint64_t blocks = allocator.live_blocks(), bytes = allocator.live_bytes();
@@ -207,6 +266,7 @@ TEST_CASE("every allocation of the C library fails once") {
   if (!fail_allocation(0)) return;  // a sanitizer has malloc: the release build does this
   const OpenModel model(own_data("blocks32.gguf"), {.threads = 2});
   const Handle<inlay_session> session = feed(model.session(session_params(300, true)));
+  make_grammar(model.get());
   const Parents parents{INLAY_ALLOCATOR_INIT, nullptr,     model.runtime(),
                         model.file(),         model.get(), session.get()};
   const uint64_t bytes = memory_of(model.runtime());

@@ -1047,6 +1047,22 @@ INLAY_API inlay_status inlay_chat_next(inlay_chat *chat, uint64_t budget_us, inl
  * with INLAY_STOP_HOST. */
 INLAY_API inlay_status inlay_chat_stop(inlay_chat *chat);
 
+/* Saving and loading of a conversation with its session, between two answers: the messages, the timeline, and
+ * the mark that it goes back to, so that it goes on with the same words. INLAY_ERROR_WRONG_STATE while an
+ * answer is under way. It takes what a generator's save does, and as much again for the mark. The chat that
+ * loads was made with the same tools, format and parameters (INLAY_ERROR_MISMATCH where tools, format or the
+ * model differ); what it had is replaced. Statuses as for sessions: what the first part tells (MISMATCH,
+ * UNSUPPORTED, WRONG_STATE, a damaged message) leaves the chat as it was, later failures leave it empty, as
+ * it was made. Allocates for the messages. save_bytes is 0 where a save would fail. */
+INLAY_API uint64_t inlay_chat_save_bytes(inlay_chat *chat);
+INLAY_API inlay_status inlay_chat_save(inlay_chat *chat, const inlay_writer *writer);
+INLAY_API inlay_status inlay_chat_load(inlay_chat *chat, const inlay_reader *reader);
+/* The same with memory: save needs capacity >= inlay_chat_save_bytes (INLAY_ERROR_MEMORY_LIMIT), load checks
+ * all checksums before it touches the chat. */
+INLAY_API inlay_status inlay_chat_save_memory(inlay_chat *chat, void *buffer, uint64_t capacity,
+                                              uint64_t *out_bytes);
+INLAY_API inlay_status inlay_chat_load_memory(inlay_chat *chat, const void *data, uint64_t bytes);
+
 #ifdef __cplusplus
 }
 #endif

@@ -642,6 +642,16 @@ namespace Inlay
         public static extern int inlay_chat_next(InlayHandle @chat, ulong @budget_us, inlay_chat_event* @out_event);
         [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
         public static extern int inlay_chat_stop(InlayHandle @chat);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern ulong inlay_chat_save_bytes(InlayHandle @chat);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_chat_save(InlayHandle @chat, inlay_writer* @writer);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_chat_load(InlayHandle @chat, inlay_reader* @reader);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_chat_save_memory(InlayHandle @chat, IntPtr @buffer, ulong @capacity, ulong* @out_bytes);
+        [DllImport(Library.Name, CallingConvention = CallingConvention.Cdecl)]
+        public static extern int inlay_chat_load_memory(InlayHandle @chat, IntPtr @data, ulong @bytes);
     }
 
     internal static unsafe class Layout

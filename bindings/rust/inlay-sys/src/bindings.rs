@@ -1062,3 +1062,27 @@ extern "C" {
 extern "C" {
     pub fn inlay_chat_stop(chat: *mut inlay_chat) -> inlay_status;
 }
+extern "C" {
+    pub fn inlay_chat_save_bytes(chat: *mut inlay_chat) -> u64;
+}
+extern "C" {
+    pub fn inlay_chat_save(chat: *mut inlay_chat, writer: *const inlay_writer) -> inlay_status;
+}
+extern "C" {
+    pub fn inlay_chat_load(chat: *mut inlay_chat, reader: *const inlay_reader) -> inlay_status;
+}
+extern "C" {
+    pub fn inlay_chat_save_memory(
+        chat: *mut inlay_chat,
+        buffer: *mut ::std::os::raw::c_void,
+        capacity: u64,
+        out_bytes: *mut u64,
+    ) -> inlay_status;
+}
+extern "C" {
+    pub fn inlay_chat_load_memory(
+        chat: *mut inlay_chat,
+        data: *const ::std::os::raw::c_void,
+        bytes: u64,
+    ) -> inlay_status;
+}
