@@ -6,10 +6,26 @@ static void write_log(void* user_data, inlay_log_level level, const char* messag
   inlayGoLog((uintptr_t)user_data, (int)level, (char*)message);
 }
 
+static void* allocate(void* user_data, size_t size, size_t alignment) {
+  return inlayGoAllocate((uintptr_t)user_data, size, alignment);
+}
+
+static void release(void* user_data, void* memory, size_t size, size_t alignment) {
+  inlayGoRelease((uintptr_t)user_data, memory, size, alignment);
+}
+
 inlay_status bridge_runtime_create(int32_t device, uint32_t device_index, uint32_t threads,
                                    uint64_t memory_limit, const char* instruction_set, void* cuda_stream,
-                                   uint32_t low_priority, uintptr_t log, inlay_runtime** out_runtime) {
+                                   uint32_t low_priority, uintptr_t log, uintptr_t allocator,
+                                   inlay_runtime** out_runtime) {
   inlay_runtime_params params = INLAY_RUNTIME_PARAMS_INIT;
+  inlay_allocator memory = INLAY_ALLOCATOR_INIT;
+  if (allocator != 0) {
+    memory.user_data = (void*)allocator;
+    memory.allocate = allocate;
+    memory.release = release;
+    params.allocator = &memory;
+  }
   params.device = device;
   params.device_index = device_index;
   params.threads = threads;
@@ -32,10 +48,13 @@ static inlay_status io_read_at(void* user_data, uint64_t offset, void* destinati
 
 static void io_close(void* user_data) { inlayGoClose((uintptr_t)user_data); }
 
-inlay_status bridge_file_open(inlay_runtime* runtime, const char* path, uintptr_t io, inlay_file** out_file) {
+inlay_status bridge_file_open(inlay_runtime* runtime, const char* path, const void* data, uint64_t data_size,
+                              uintptr_t io, inlay_file** out_file) {
   inlay_source source = INLAY_SOURCE_INIT;
   inlay_io table = INLAY_IO_INIT;
   source.path = path;
+  source.data = data;
+  source.data_size = data_size;
   if (io != 0) {
     table.user_data = (void*)io;
     table.size = io_size;

@@ -8,8 +8,10 @@
 
 inlay_status bridge_runtime_create(int32_t device, uint32_t device_index, uint32_t threads,
                                    uint64_t memory_limit, const char* instruction_set, void* cuda_stream,
-                                   uint32_t low_priority, uintptr_t log, inlay_runtime** out_runtime);
-inlay_status bridge_file_open(inlay_runtime* runtime, const char* path, uintptr_t io, inlay_file** out_file);
+                                   uint32_t low_priority, uintptr_t log, uintptr_t allocator,
+                                   inlay_runtime** out_runtime);
+inlay_status bridge_file_open(inlay_runtime* runtime, const char* path, const void* data, uint64_t data_size,
+                              uintptr_t io, inlay_file** out_file);
 inlay_status bridge_file_verify(inlay_file* file, uintptr_t progress);
 inlay_status bridge_model_create(inlay_file* file, uint32_t read_ahead, void* arena, uint64_t arena_bytes,
                                  uintptr_t progress, inlay_model** out_model);

@@ -36,7 +36,7 @@ func OpenFile(runtime *Runtime, source Source) (*File, error) {
 		}
 		// From here on the library closes it, once, also where the open fails.
 		var out *C.inlay_file
-		status := C.bridge_file_open(ptr, path, C.uintptr_t(handle), &out)
+		status := C.bridge_file_open(ptr, path, source.memory, C.uint64_t(source.size), C.uintptr_t(handle), &out)
 		made.ptr = out
 		return caused(failRuntime(ptr, status), made.io.cause())
 	})

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 func newSmall(t *testing.T, model *Model, options SessionOptions) *Session {
@@ -429,6 +430,61 @@ func TestModelsAndForksLiveInArenas(t *testing.T) {
 	need(t, session.Close())
 	need(t, arena.Close())
 	need(t, scratch.Close())
+}
+
+// counting is an allocator that counts what is out, in arenas of ours, which start at multiples of 64.
+type counting struct {
+	mutex  sync.Mutex
+	arenas map[unsafe.Pointer]*Arena
+	fault  bool
+}
+
+func (c *counting) Allocate(size, alignment uintptr) unsafe.Pointer {
+	if c.fault {
+		panic("on purpose")
+	}
+	arena, err := NewArena(uint64(size + alignment))
+	if err != nil {
+		return nil
+	}
+	memory := unsafe.Add(arena.aligned, (alignment-uintptr(arena.aligned)%alignment)%alignment)
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	c.arenas[memory] = arena
+	return memory
+}
+
+func (c *counting) Release(memory unsafe.Pointer, size, alignment uintptr) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	_ = c.arenas[memory].Close()
+	delete(c.arenas, memory)
+}
+
+func TestTheHostsAllocatorIsUsedAndAFileLiesInMemory(t *testing.T) {
+	memory := &counting{arenas: map[unsafe.Pointer]*Arena{}}
+	of, err := NewRuntime(RuntimeOptions{Threads: 1, Allocator: memory})
+	need(t, err)
+	file, err := os.ReadFile(modelPath)
+	need(t, err)
+	place := newArena(t, uint64(len(file)))
+	copy(unsafe.Slice((*byte)(place.aligned), len(file)), file)
+	model, err := OpenModel(of, Memory(place.aligned, int64(len(file))), ModelOptions{})
+	need(t, err)
+	need(t, of.Close()) // the model keeps it
+	if text, err := story(model, GeneratorOptions{}); err != nil || text == "" || len(memory.arenas) == 0 {
+		t.Fatal(text, err)
+	}
+	memory.fault = true
+	_, err = NewSession(model, SessionOptions{})
+	needStatus(t, err, ErrOutOfMemory, "")
+	need(t, model.Close())
+	need(t, place.Close())
+	if len(memory.arenas) != 0 {
+		t.Fatal(len(memory.arenas))
+	}
+	_, err = NewRuntime(RuntimeOptions{Allocator: memory})
+	needStatus(t, err, ErrOutOfMemory, "")
 }
 
 func TestChatsAreRenderedAsAFormatSays(t *testing.T) {

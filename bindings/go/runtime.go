@@ -45,8 +45,19 @@ type RuntimeOptions struct {
 	LowPriority    bool
 	// CUDAStream is a cudaStream_t of yours, which outlives all that is made from the runtime; nil: one of Inlay's own.
 	CUDAStream unsafe.Pointer
+	// Allocator, where not nil, is where host memory comes from.
+	Allocator Allocator
 	// Log takes each line; called at create, open and close, by any goroutine that does these.
 	Log func(level LogLevel, message string)
+}
+
+// Allocator gives memory outside Go's heap. It is asked at create, open and close, by any goroutine that does these and by
+// finalizers, never while a session works.
+type Allocator interface {
+	// Allocate gives size bytes aligned to alignment (a power of two, up to 4096); nil, or a panic, where there are none.
+	Allocate(size, alignment uintptr) unsafe.Pointer
+	// Release takes back what Allocate gave for the same size and alignment.
+	Release(memory unsafe.Pointer, size, alignment uintptr)
 }
 
 // Runtime is a device, its threads and its memory.
@@ -60,6 +71,7 @@ type core struct {
 	references int32
 	handle     cgo.Handle
 	log        func(LogLevel, string)
+	allocator  Allocator
 	mutex      sync.Mutex
 	lastError  string
 	parent     *core  // of what is not the runtime's own
@@ -147,6 +159,25 @@ func inlayGoLog(handle C.uintptr_t, level C.int, message *C.char) {
 	})
 }
 
+//export inlayGoAllocate
+func inlayGoAllocate(handle C.uintptr_t, size, alignment C.size_t) (memory unsafe.Pointer) {
+	of := cgo.Handle(handle).Value().(*core)
+	_ = guarded(func() error {
+		memory = of.allocator.Allocate(uintptr(size), uintptr(alignment))
+		return nil
+	})
+	return memory
+}
+
+//export inlayGoRelease
+func inlayGoRelease(handle C.uintptr_t, memory unsafe.Pointer, size, alignment C.size_t) {
+	of := cgo.Handle(handle).Value().(*core)
+	_ = guarded(func() error {
+		of.allocator.Release(memory, uintptr(size), uintptr(alignment))
+		return nil
+	})
+}
+
 // NewRuntime makes a runtime: its threads are started here, once.
 func NewRuntime(options RuntimeOptions) (*Runtime, error) {
 	if major, minor, patch := Version(); major != C.INLAY_VERSION_MAJOR || minor < C.INLAY_VERSION_MINOR {
@@ -159,13 +190,17 @@ func NewRuntime(options RuntimeOptions) (*Runtime, error) {
 		return nil, err
 	}
 	defer C.free(unsafe.Pointer(set))
-	of := &core{references: 1, log: options.Log}
+	of := &core{references: 1, log: options.Log, allocator: options.Allocator}
 	of.handle = cgo.NewHandle(of)
+	var allocator cgo.Handle
+	if options.Allocator != nil {
+		allocator = of.handle
+	}
 	made := &Runtime{core: of}
 	var ptr *C.inlay_runtime
 	status := C.bridge_runtime_create(C.int32_t(options.Device), C.uint32_t(options.DeviceIndex),
 		C.uint32_t(options.Threads), C.uint64_t(options.MemoryLimit), set, options.CUDAStream,
-		cBool(options.LowPriority), C.uintptr_t(of.handle), &ptr)
+		cBool(options.LowPriority), C.uintptr_t(of.handle), C.uintptr_t(allocator), &ptr)
 	if status < 0 {
 		defer of.release()
 		return nil, &Error{Status: Status(status), Message: of.lastError}

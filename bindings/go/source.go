@@ -12,9 +12,10 @@ import (
 	"unsafe"
 )
 
-// Source is where a file comes from: Path, Bytes, ReaderAt or Reader.
+// Source is where a file comes from: Path, Bytes, Memory, ReaderAt or Reader.
 type Source struct {
 	path   string
+	memory unsafe.Pointer
 	reader io.ReaderAt
 	size   int64
 	err    error
@@ -22,6 +23,9 @@ type Source struct {
 
 // Path is a GGUF file (of a split one, its first part) or a package. It is mapped.
 func Path(path string) Source { return Source{path: path} }
+
+// Memory is a whole file in memory outside Go's heap, used where it lies: until the model and all made from it are closed.
+func Memory(file unsafe.Pointer, size int64) Source { return Source{memory: file, size: size} }
 
 // Bytes is a whole file in memory. Weights are copied from it.
 func Bytes(file []byte) Source { return ReaderAt(bytes.NewReader(file), int64(len(file))) }

@@ -20,6 +20,8 @@ namespace Inlay
     {
         internal string FilePath;
         internal IStorage Storage;
+        internal IntPtr Address;
+        internal ulong Size;
 
         private Source() { }
 
@@ -28,6 +30,9 @@ namespace Inlay
 
         /// <summary>A whole file in memory. Weights are copied from it.</summary>
         public static Source Bytes(byte[] file) => new Source { Storage = new StreamStorage(new MemoryStream(file)) };
+
+        /// <summary>A whole file in native memory, used where it lies: until the model and all made from it are gone.</summary>
+        public static Source Memory(IntPtr file, long bytes) => new Source { Address = file, Size = (ulong)bytes };
 
         /// <summary>A stream that can seek; disposed when nothing needs it any more.</summary>
         public static Source Stream(Stream stream) => new Source { Storage = new StreamStorage(stream) };
@@ -279,6 +284,8 @@ namespace Inlay
             fixed (byte* path = Text.Terminated(source.FilePath))
             {
                 given.path = path;
+                given.data = source.Address;
+                given.data_size = source.Size;
                 if (source.Storage != null)
                 {
                     Storage = StorageHost.Make(source.Storage, &table);

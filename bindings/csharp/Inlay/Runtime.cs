@@ -9,6 +9,17 @@ namespace Inlay
     /// <summary>How much a line of the log matters.</summary>
     public enum LogLevel { Error = C.INLAY_LOG_ERROR, Warning = C.INLAY_LOG_WARNING, Info = C.INLAY_LOG_INFO }
 
+    /// <summary>Where host memory comes from. Asked at create, open and dispose, by any thread that does these and by
+    /// finalizers, never while a session works.</summary>
+    public interface IAllocator
+    {
+        /// <summary>`size` bytes aligned to `alignment` (a power of two, up to 4096); zero, or an exception, where there are
+        /// none.</summary>
+        IntPtr Allocate(long size, long alignment);
+        /// <summary>Takes back what Allocate gave for the same size and alignment.</summary>
+        void Release(IntPtr memory, long size, long alignment);
+    }
+
     /// <summary>How a Runtime is made; zeros are the header's defaults.</summary>
     public sealed class RuntimeOptions
     {
@@ -21,6 +32,8 @@ namespace Inlay
         /// <summary>"scalar", "avx2", "avx512", "amx" or "neon" instead of the best there is.</summary>
         public string InstructionSet { get; set; }
         public bool LowPriority { get; set; }
+        /// <summary>Where not null, gives host memory.</summary>
+        public IAllocator Allocator { get; set; }
         /// <summary>A cudaStream_t of yours, which outlives all that is made from the runtime.</summary>
         public IntPtr CudaStream { get; set; }
         /// <summary>Takes each line; called at create, open and dispose, by any thread that does these.</summary>
@@ -75,6 +88,7 @@ namespace Inlay
         private sealed class LogTarget
         {
             public Action<LogLevel, string> Write;
+            public IAllocator Allocator;
             public string LastError = "";
         }
 
@@ -98,6 +112,41 @@ namespace Inlay
             }
         }
 
+        [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+        private delegate IntPtr AllocateFn(IntPtr userData, UIntPtr size, UIntPtr alignment);
+        [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+        private delegate void ReleaseFn(IntPtr userData, IntPtr memory, UIntPtr size, UIntPtr alignment);
+        private static readonly AllocateFn Allocate = OnAllocate;
+        private static readonly ReleaseFn Release = OnRelease;
+
+        [MonoPInvokeCallback(typeof(AllocateFn))]
+        private static IntPtr OnAllocate(IntPtr userData, UIntPtr size, UIntPtr alignment)
+        {
+            try
+            {
+                var target = (LogTarget)GCHandle.FromIntPtr(userData).Target;
+                return target.Allocator.Allocate((long)size, (long)alignment);
+            }
+            catch (Exception)
+            {
+                return IntPtr.Zero;
+            }
+        }
+
+        [MonoPInvokeCallback(typeof(ReleaseFn))]
+        private static void OnRelease(IntPtr userData, IntPtr memory, UIntPtr size, UIntPtr alignment)
+        {
+            try
+            {
+                var target = (LogTarget)GCHandle.FromIntPtr(userData).Target;
+                target.Allocator.Release(memory, (long)size, (long)alignment);
+            }
+            catch (Exception)
+            {
+                // Nobody is left to tell.
+            }
+        }
+
         /// <summary>With all defaults.</summary>
         public Runtime() : this(new RuntimeOptions()) { }
 
@@ -105,7 +154,7 @@ namespace Inlay
         public Runtime(RuntimeOptions options)
         {
             Library.Ensure();
-            var target = new LogTarget { Write = options.Log };
+            var target = new LogTarget { Write = options.Log, Allocator = options.Allocator };
             GCHandle pin = GCHandle.Alloc(target);
             Log = new Counted(() => pin.Free());
             var given = new inlay_runtime_params { struct_size = (uint)sizeof(inlay_runtime_params) };
@@ -117,6 +166,14 @@ namespace Inlay
             given.cuda_stream = options.CudaStream;
             given.log = Marshal.GetFunctionPointerForDelegate(WriteLog);
             given.log_user_data = GCHandle.ToIntPtr(pin);
+            var memory = new inlay_allocator { struct_size = (uint)sizeof(inlay_allocator) };
+            if (options.Allocator != null)
+            {
+                memory.user_data = GCHandle.ToIntPtr(pin);
+                memory.allocate = Marshal.GetFunctionPointerForDelegate(Allocate);
+                memory.release = Marshal.GetFunctionPointerForDelegate(Release);
+                given.allocator = &memory;
+            }
             IntPtr made;
             int status;
             fixed (byte* set = Text.Terminated(options.InstructionSet))

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.IO;
 using System.Linq;
+using System.Runtime.InteropServices;
 using System.Threading;
 using System.Threading.Tasks;
 using Inlay;
@@ -319,6 +320,55 @@ public static class ObjectsTest
                 }
             }
         }
+    }
+
+    private sealed class Counting : IAllocator
+    {
+        private readonly Dictionary<IntPtr, IntPtr> taken = new Dictionary<IntPtr, IntPtr>();
+        public bool Fault;
+
+        public int Out
+        {
+            get { lock (taken) return taken.Count; }
+        }
+
+        public IntPtr Allocate(long size, long alignment)
+        {
+            if (Fault) throw new Exception("on purpose");
+            IntPtr memory = Marshal.AllocHGlobal((IntPtr)(size + alignment));
+            var aligned = (IntPtr)((memory.ToInt64() + alignment - 1) / alignment * alignment);
+            lock (taken) taken.Add(aligned, memory);
+            return aligned;
+        }
+
+        public void Release(IntPtr memory, long size, long alignment)
+        {
+            lock (taken)
+            {
+                Marshal.FreeHGlobal(taken[memory]);
+                taken.Remove(memory);
+            }
+        }
+    }
+
+    public static void TheHostsAllocatorIsUsedAndAFileLiesInMemory()
+    {
+        var memory = new Counting();
+        var options = new RuntimeOptions { Threads = 1, Allocator = memory };
+        byte[] file = File.ReadAllBytes(Bench.ModelPath);
+        GCHandle pin = GCHandle.Alloc(file, GCHandleType.Pinned);
+        var runtime = new Runtime(options);
+        using (Model model = Model.Open(runtime, Source.Memory(pin.AddrOfPinnedObject(), file.Length)))
+        {
+            runtime.Dispose(); // the model keeps it
+            using (var session = new Session(model, Small())) session.Step(1);
+            Check.True(memory.Out > 0);
+            memory.Fault = true;
+            Fails(Status.OutOfMemory, () => new Session(model));
+        }
+        pin.Free();
+        Check.Equal(0, memory.Out);
+        Fails(Status.OutOfMemory, () => new Runtime(options));
     }
 
     public static void ChatsAreRenderedAsAFormatSays()
