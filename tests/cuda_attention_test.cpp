@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/attention.h"
 #include "tests/cuda_host.h"
+#include "tests/cuda_memory.h"
 #include "tests/host.h"
 #include "tests/test_data.h"
 
@@ -16,30 +17,6 @@ using namespace inlay::test;
 // Kernels of attention that only other devices than this one choose.
 
 namespace {
-
-/// Device memory with what a host's vector has.
-template <typename T>
-class DeviceCopy {
- public:
-  explicit DeviceCopy(const std::vector<T>& values) : count_(values.size()) {
-    REQUIRE(cudaMalloc(&memory_, count_ * sizeof(T)) == cudaSuccess);
-    REQUIRE(cudaMemcpy(memory_, values.data(), count_ * sizeof(T), cudaMemcpyHostToDevice) == cudaSuccess);
-  }
-  ~DeviceCopy() { (void)cudaFree(memory_); }
-  DeviceCopy(const DeviceCopy&) = delete;
-  DeviceCopy& operator=(const DeviceCopy&) = delete;
-
-  T* get() const { return static_cast<T*>(memory_); }
-  std::vector<T> read() const {
-    std::vector<T> values(count_);
-    REQUIRE(cudaMemcpy(values.data(), memory_, count_ * sizeof(T), cudaMemcpyDeviceToHost) == cudaSuccess);
-    return values;
-  }
-
- private:
-  void* memory_ = nullptr;
-  size_t count_;
-};
 
 std::vector<__half> random_halves(uint64_t seed, size_t count) {
   Random random(seed);

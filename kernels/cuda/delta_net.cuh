@@ -71,11 +71,16 @@ __device__ inline void normalise(float (&x)[4], float epsilon, float scale) {
   for (float& element : x) element = __fmul_rn(element, factor);
 }
 
-/// Decay and beta of a token from what the projections say.
-__device__ inline float2 decay_and_beta(float alpha, float beta, float dt_bias, float a) {
+/// The logarithm of a token's decay, and beta, from what the projections say.
+__device__ inline float2 log_decay_and_beta(float alpha, float beta, float dt_bias, float a) {
   const float x = __fadd_rn(alpha, dt_bias);
   const float softplus = x > 20.0f ? x : log1pf(expf(x));
-  return make_float2(expf(__fmul_rn(softplus, a)), __fdiv_rn(1.0f, __fadd_rn(1.0f, expf(-beta))));
+  return make_float2(__fmul_rn(softplus, a), __fdiv_rn(1.0f, __fadd_rn(1.0f, expf(-beta))));
+}
+
+__device__ inline float2 decay_and_beta(float alpha, float beta, float dt_bias, float a) {
+  const float2 gate = log_decay_and_beta(alpha, beta, dt_bias, a);
+  return make_float2(expf(gate.x), gate.y);
 }
 
 }  // namespace inlay::cuda

@@ -40,20 +40,38 @@ struct DeltaNetArguments {
 /// back, then runs the segment's rows from registers and logs them.
 void launch_delta_net(Queue& queue, const DeltaNetArguments& arguments, uint32_t segments);
 
-/// What a wide pass's DeltaNet works in, beside DeltaNetArguments.
+/// What a wide pass's DeltaNet works in, beside DeltaNetArguments. Its rows go in chunks of kChunk, counted
+/// from the pass's first row.
 struct DeltaNetWide {
-  float* keys = nullptr;    // [rows][2 * key length]: q and k, normalised
-  float* values = nullptr;  // [rows][value length]
-  float2* gates = nullptr;  // [rows][value heads]: decay, beta
-  float* undo = nullptr;    // [layer][value head][128][128]: the state as it was before the pass
-  float* tail = nullptr;    // [layer][kTail][conv channels]: the last inputs of the convolution
+  static constexpr uint32_t kChunk = 64;
   static constexpr uint32_t kTail = 3;
+  static constexpr uint32_t kGroup = 8;  // rows whose values lie together
+  /// Of a chunk and value head: T and P, each as two halves, of which each is ten tiles of 16 x 16 F16.
+  static constexpr uint32_t kProductBytes = 4 * 10 * 512;
+  static constexpr uint32_t chunks(uint32_t rows) { return (rows + kChunk - 1) / kChunk; }
+  static constexpr uint32_t groups(uint32_t rows) { return chunks(rows) * (kChunk / kGroup); }
+
+  __half* keys = nullptr;         // [rows][2 * key length]: q and k, of length 1
+  float* values = nullptr;        // [value head][group][128][kGroup]
+  float* peaks = nullptr;         // [group][value heads]: the largest magnitude among their values
+  float2* gates = nullptr;        // [rows][value heads]: the decay's logarithm, beta
+  std::byte* products = nullptr;  // [value head][chunk]: kProductBytes, each lane's part of a tile together
+  float* chunk_gates = nullptr;   // [value head][chunk][3][kChunk]: beta, and the decay since the chunk's
+                                  // start and until its end
+  float* undo = nullptr;          // [layer][value head][128][128]: the state as it was before the pass
+  float* tail = nullptr;          // [layer][kTail][conv channels]: the last inputs of the convolution
 };
 
 /// Wide: saves the state for an undo, replays the log, advances over `rows` rows and writes the state back.
-/// What is logged and committed stays untouched until launch_delta_net_finish says that the pass is done.
+/// What is logged and committed stays untouched until launch_delta_net_finish says that the pass is done. A
+/// block may have `shared_bytes` of shared memory.
 void launch_delta_net_wide(Queue& queue, const DeltaNetArguments& arguments, const DeltaNetWide& wide,
-                           uint32_t rows);
+                           uint32_t rows, uint32_t shared_bytes);
+// The kernels of it that come after the convolution.
+void launch_delta_net_prepare(Queue& queue, const DeltaNetArguments& arguments, const DeltaNetWide& wide,
+                              uint32_t rows);
+void launch_delta_net_scan(Queue& queue, const DeltaNetArguments& arguments, const DeltaNetWide& wide,
+                           uint32_t rows, uint32_t shared_bytes);
 
 /// Moves every layer's committed position to the end of a wide pass and logs the convolution's last inputs.
 void launch_delta_net_finish(Queue& queue, const StateView& state, const DeltaNetWide& wide, uint32_t layers,

@@ -57,7 +57,7 @@ void queue_delta_net(const WideContext& c, const DeltaNetWeights& w, uint32_t de
   delta.key_heads = s.key_heads, delta.value_heads = s.value_heads;
   delta.layer = delta_layer;
   delta.epsilon = s.rms_epsilon;
-  launch_delta_net_wide(c.queue, delta, c.scratch.delta, c.rows);
+  launch_delta_net_wide(c.queue, delta, c.scratch.delta, c.rows, c.device.shared_bytes);
   c.scratch.undo_layers = delta_layer + 1;
   GatedNormArguments norm;
   norm.x = delta.out;
