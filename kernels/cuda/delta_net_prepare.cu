@@ -69,8 +69,8 @@ __device__ void prepare_gates(const DeltaNetArguments& a, const DeltaNetWide& wi
     shared.decay[t] = decay[i];
     shared.beta[t] = gate[i].y;
     to[t] = gate[i].y;
-    to[kChunk + t] = expf(decay[i]);
-    to[2 * kChunk + t] = expf(fminf(whole - decay[i], 0.0f));
+    to[kChunk + t] = __expf(decay[i]);
+    to[2 * kChunk + t] = __expf(fminf(whole - decay[i], 0.0f));
   }
 }
 
@@ -83,8 +83,8 @@ __device__ void apply_gates(const float (&kk)[2][4], const float (&qk)[2][4], ui
 #pragma unroll
     for (uint32_t e = 0; e < 4; ++e) {
       const uint32_t t = warp * kEdge + place.row(e / 2), s = column * kEdge + place.column(n) + e % 2;
-      const float decay = s <= t ? expf(fminf(shared.decay[t] - shared.decay[s], 0.0f)) : 0.0f;
-      p[n][e] = qk[n][e] * decay;
+      const float decay = __expf(fminf(shared.decay[t] - shared.decay[s], 0.0f));
+      p[n][e] = s <= t ? qk[n][e] * decay : 0.0f;
       aa[n][e] = s < t ? kk[n][e] * decay * shared.beta[t] : 0.0f;
     }
   }

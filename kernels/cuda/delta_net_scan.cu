@@ -321,9 +321,9 @@ __device__ void advance_state(const ScanInput& input, const ScanPlace& place, co
       shared.columns[place.warp][j][lane] = left;
       multiply_keys(left, j, stage.k, lane, r);
     }
-    wait_at(kHasColumns);
     find_errors(stage, v, columns, lane, r);
     if (i + 1 < chunks) v.load(values + uint64_t{i + 1} * kChunk * kState);
+    wait_at(kHasColumns);
 #pragma unroll
     for (uint32_t s = 0; s < kEdges; ++s) {
       Split left;
@@ -345,20 +345,21 @@ __device__ void advance_state(const ScanInput& input, const ScanPlace& place, co
   }
 }
 
-/// A chunk's outputs of a warp's columns.
-__device__ void write_outputs(const Sums& sums, const float (&factor)[2], uint32_t first, uint32_t rows,
-                              uint32_t lane, float* to, uint32_t stride) {
-  const uint32_t t = 2 * (lane % 4), left = rows - first;
-  to += uint64_t{first + t} * stride;
+/// A chunk's outputs of a warp's columns; `row` is that of the lane's first token, of which `left` and more
+/// are not the pass's.
+template <bool kWhole>
+__device__ void write_outputs(const Sums& sums, const float (&factor)[2], float* row, uint64_t stride,
+                              uint32_t left) {
 #pragma unroll
   for (uint32_t n = 0; n < kChunk / 8; ++n) {
 #pragma unroll
     for (uint32_t i = 0; i < 2; ++i) {
-      float* row = to + uint64_t{8 * n + i} * stride;
-      const float x = sums[n][i] * factor[0], y = sums[n][2 + i] * factor[1];
-      if (t + 8 * n + i < left) row[0] = x;
-      if (t + 8 * n + i < left) row[8] = y;
+      if (!kWhole && 8 * n + i >= left) return;
+      float* to = row + i * stride;
+      to[0] = sums[n][i] * factor[0];
+      to[8] = sums[n][2 + i] * factor[1];
     }
+    row += 8 * stride;
   }
 }
 
@@ -395,7 +396,13 @@ __device__ void make_outputs(const ScanInput& input, const ScanPlace& place, flo
       left.read(shared.corrections[place.warp][s][0][lane], shared.corrections[place.warp][s][1][lane]);
       multiply_tiles(left, s, stage.p, lane, sums);
     }
-    write_outputs(sums, factor, i * kChunk, input.rows, lane, out, stride);
+    const uint32_t first = i * kChunk + 2 * (lane % 4);
+    float* row = out + uint64_t{first} * stride;
+    if ((i + 1) * kChunk <= input.rows) {
+      write_outputs<true>(sums, factor, row, stride, kChunk);
+    } else if (first < input.rows) {
+      write_outputs<false>(sums, factor, row, stride, input.rows - first);
+    }
     if (kStages == 1 && i + 1 < chunks) {
       wait_at(kOutputGroup);
       input.fetch(shared.output[0], i + 1, place.thread);

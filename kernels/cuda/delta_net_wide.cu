@@ -5,6 +5,7 @@ namespace inlay::cuda {
 namespace {
 
 constexpr uint32_t kGroup = DeltaNetWide::kGroup;  // rows of a warp of the convolution
+constexpr uint32_t kConvThreads = 128;
 
 /// A head's 128 channels of one convolution input, four a lane; zeros before the timeline's start and after
 /// the pass's end.
@@ -38,20 +39,28 @@ __device__ float warp_max(float x) {
   return x;
 }
 
-/// Of a group's values, four channels a lane, and their largest magnitude.
+/// Of a group's values, four channels a lane, and their largest magnitude. By way of shared memory, so that a
+/// warp's vectors lie side by side when they are written; `turned` is the warp's own.
 __device__ void write_values(const DeltaNetWide& wide, const float (&x)[kGroup][4], uint32_t head,
-                             uint32_t heads, uint32_t lane) {
-  float* to = wide.values + ((uint64_t{head} * gridDim.y + blockIdx.y) * kState + 4 * lane) * kGroup;
+                             uint32_t heads, uint32_t lane, float4 (&turned)[kState * kGroup / 4]) {
   float peak = 0.0f;
 #pragma unroll
   for (uint32_t i = 0; i < 4; ++i) {
 #pragma unroll
     for (uint32_t row = 0; row < kGroup; row += 4) {
-      *reinterpret_cast<float4*>(to + i * kGroup + row) =
+      turned[lane * 8 + ((2 * i + row / 4) ^ (lane % 8))] =
           make_float4(x[row][i], x[row + 1][i], x[row + 2][i], x[row + 3][i]);
     }
 #pragma unroll
     for (uint32_t row = 0; row < kGroup; ++row) peak = fmaxf(peak, fabsf(x[row][i]));
+  }
+  __syncwarp();
+  auto* to = reinterpret_cast<float4*>(wide.values) +
+             (uint64_t{head} * gridDim.y + blockIdx.y) * (kState * kGroup / 4) + lane;
+#pragma unroll
+  for (uint32_t i = 0; i < kState * kGroup / 4; i += 32) {
+    const uint32_t from = (i + lane) / 8;  // that lane's
+    to[i] = turned[from * 8 + (lane % 8 ^ from % 8)];
   }
   peak = warp_max(peak);
   if (lane == 0) wide.peaks[blockIdx.y * heads + head] = peak;
@@ -59,9 +68,11 @@ __device__ void write_values(const DeltaNetWide& wide, const float (&x)[kGroup][
 
 /// A warp: the 128 channels of one head of q, k or v, for a group of rows. Grid (head groups, groups); the
 /// values of rows from `rows` on are zeros.
-__global__ void __launch_bounds__(256) conv_kernel(DeltaNetArguments a, DeltaNetWide wide, uint32_t rows) {
+__global__ void __launch_bounds__(kConvThreads)
+    conv_kernel(DeltaNetArguments a, DeltaNetWide wide, uint32_t rows) {
+  __shared__ float4 turned[kConvThreads / 32][kState * kGroup / 4];
   wait_for_earlier();
-  const uint32_t lane = threadIdx.x % 32, head = blockIdx.x * 8 + threadIdx.x / 32;
+  const uint32_t lane = threadIdx.x % 32, head = blockIdx.x * (kConvThreads / 32) + threadIdx.x / 32;
   const uint32_t first = blockIdx.y * kGroup;
   const uint32_t channel = head * kState + 4 * lane;
   if (channel >= a.channels()) return;
@@ -99,7 +110,7 @@ __global__ void __launch_bounds__(256) conv_kernel(DeltaNetArguments a, DeltaNet
     }
   }
   if (head >= 2 * a.key_heads) {
-    write_values(wide, x, head - 2 * a.key_heads, a.value_heads, lane);
+    write_values(wide, x, head - 2 * a.key_heads, a.value_heads, lane, turned[threadIdx.x / 32]);
   } else {
 #pragma unroll
     for (uint32_t i = 0; i < kGroup; ++i) {
@@ -137,8 +148,9 @@ __global__ void finish_kernel(StateView state, DeltaNetWide wide, uint32_t chann
 
 void launch_delta_net_wide(Queue& queue, const DeltaNetArguments& a, const DeltaNetWide& wide, uint32_t rows,
                            uint32_t shared_bytes) {
-  const dim3 grid((a.channels() / kState + 7) / 8, DeltaNetWide::groups(rows));
-  launch(queue, conv_kernel, grid, dim3(256), 0, a, wide, rows);
+  constexpr uint32_t kHeads = kConvThreads / 32;
+  const dim3 grid((a.channels() / kState + kHeads - 1) / kHeads, DeltaNetWide::groups(rows));
+  launch(queue, conv_kernel, grid, dim3(kConvThreads), 0, a, wide, rows);
   launch_delta_net_prepare(queue, a, wide, rows);
   launch_delta_net_scan(queue, a, wide, rows, shared_bytes);
 }
