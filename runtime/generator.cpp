@@ -90,13 +90,13 @@ Generator* Generator::create(Session& session, const inlay_generator_params& par
   Block block(session.resource(), counting.bytes());
   Layout placing(block.data(), block.bytes());
   const Parts parts(placing, session, params, guided);
-  return new (parts.object) Generator(session, params, parts, guided, std::move(block));
+  return new (parts.object) Generator(session, params, parts, guided, block);
 }
 
+/// Takes the block over last: the object lies in it, and must not lose it while it is given up.
 Generator::Generator(Session& session, const inlay_generator_params& params, const Parts& parts, bool guided,
-                     Block block)
+                     Block& block)
     : session_(&session),
-      block_(std::move(block)),
       parts_(parts),
       params_(params),
       sampler_(sampler_params(params), session.shape().vocabulary, guided,
@@ -121,6 +121,7 @@ Generator::Generator(Session& session, const inlay_generator_params& params, con
   std::copy(session.tokens().begin(), session.tokens().end(), parts_.timeline);
   state_.fed = state_.end = session.position();
   probe_sampling();
+  block_ = std::move(block);
 }
 
 Generator::~Generator() { take_back(); }

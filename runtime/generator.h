@@ -125,7 +125,7 @@ class Generator final : public Counted, private Meanwhile {
   };
 
   Generator(Session& session, const inlay_generator_params& params, const Parts& parts, bool guided,
-            Block block);
+            Block& block);
   static Guide::Shape guide_shape(const Session& session);
   ~Generator();
   void destroy() override;

@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 
+#include <cstring>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -206,6 +208,130 @@ const Creation kCreations[] = {
     {"chat saved and loaded", [](const Parents& parents) { return talk(parents, {}, true); }},
 };
 
+// Chats and grammars, on the bundled model: it has the words that a chat is written in.
+
+constexpr char kConversation[] =
+    R"({"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"A room?"}],)"
+    R"("add_generation_prompt":true,"tools":[{"type":"function","function":{"name":"key","parameters":{}}}]})";
+constexpr char kInnTools[] = R"([{"type":"function","function":{"name":"key","parameters":{}}}])";
+constexpr char kMessage[] = R"([{"role":"system","content":"Be brief."}])";
+constexpr char kInnSchema[] =
+    R"({"type":"object","properties":{"price":{"type":"integer","minimum":3},"note":{"type":"string"},)"
+    R"("when":{"enum":["now","later"]}},"required":["price"],"additionalProperties":false})";
+
+inlay_status make_grammar(inlay_model* model, inlay_grammar_kind kind, const char* text,
+                          inlay_grammar** made) {
+  return inlay_grammar_create(model, kind, text, std::strlen(text), made);
+}
+
+/// The format of the model's own template.
+inlay_status format_of(const Parents& parents, inlay_chat_format* format) {
+  inlay_model_info info = INLAY_MODEL_INFO_INIT;
+  inlay_model_get_info(parents.model, &info);
+  return inlay_chat_format_of(parents.runtime, info.chat_template, std::strlen(info.chat_template), format);
+}
+
+inlay_status converse(inlay_chat* chat, inlay_grammar* grammar) {
+  static constexpr char kWords[] = "A room for the night?";
+  inlay_status status = inlay_chat_add(chat, "user", kWords, sizeof kWords - 1);
+  inlay_chat_answer_params params = INLAY_CHAT_ANSWER_PARAMS_INIT;
+  params.max_tokens = 3;
+  params.grammar = grammar;
+  params.thinking = INLAY_THINKING_OFF;
+  if (status == INLAY_OK) status = inlay_chat_answer(chat, &params);
+  while (status == INLAY_OK) {
+    inlay_chat_event event = INLAY_CHAT_EVENT_INIT;
+    status = inlay_chat_next(chat, INLAY_NO_BUDGET, &event);
+  }
+  return status == INLAY_END ? INLAY_OK : status;
+}
+
+const Creation kChatCreations[] = {
+    {"JSON Schema",
+     [](const Parents& parents) {
+       inlay_grammar* made = nullptr;
+       const inlay_status status = make_grammar(parents.model, INLAY_GRAMMAR_JSON_SCHEMA, kInnSchema, &made);
+       inlay_grammar_destroy(made);
+       return status;
+     }},
+    {"GBNF",
+     [](const Parents& parents) {
+       inlay_grammar* made = nullptr;
+       const inlay_status status =
+           make_grammar(parents.model, INLAY_GRAMMAR_GBNF,
+                        "root ::= word (\",\" word){1,3}\nword ::= [a-z]+ # any", &made);
+       inlay_grammar_destroy(made);
+       return status;
+     }},
+    {"model and its first grammar",
+     [](const Parents& parents) {
+       inlay_model* model = nullptr;
+       inlay_grammar* made = nullptr;
+       inlay_status status = inlay_model_create(parents.file, nullptr, &model);
+       if (status == INLAY_OK) status = make_grammar(model, INLAY_GRAMMAR_GBNF, "root ::= \"yes\"", &made);
+       inlay_model_destroy(model);
+       inlay_grammar_destroy(made);
+       return status;
+     }},
+    {"generator with a grammar",
+     [](const Parents& parents) {
+       inlay_grammar* grammar = nullptr;
+       inlay_status status = make_grammar(parents.model, INLAY_GRAMMAR_GBNF, "root ::= \"yes\"", &grammar);
+       inlay_generator_params params = INLAY_GENERATOR_PARAMS_INIT;
+       params.grammar = grammar;
+       inlay_generator* made = nullptr;
+       if (status == INLAY_OK) status = inlay_generator_create(parents.session, &params, &made);
+       inlay_grammar_destroy(grammar);
+       inlay_generator_destroy(made);
+       return status;
+     }},
+    {"format",
+     [](const Parents& parents) {
+       inlay_chat_format format = INLAY_CHAT_FORMAT_INIT;
+       return format_of(parents, &format);
+     }},
+    {"render",
+     [](const Parents& parents) {
+       inlay_chat_format format = INLAY_CHAT_FORMAT_INIT;
+       inlay_status status = format_of(parents, &format);
+       size_t count = 0;
+       if (status == INLAY_OK) {
+         status = inlay_chat_render(parents.runtime, &format, kConversation, sizeof kConversation - 1,
+                                    nullptr, 0, &count);
+       }
+       if (status == INLAY_OK) {
+         status = inlay_chat_render_tokens(parents.runtime, inlay_model_tokenizer(parents.model), &format,
+                                           kConversation, sizeof kConversation - 1, nullptr, 0, &count);
+       }
+       return status;
+     }},
+    {"chat",
+     [](const Parents& parents) {
+       inlay_session_reset(parents.session);
+       inlay_chat_params params = INLAY_CHAT_PARAMS_INIT;
+       params.tools = kInnTools;
+       params.tools_bytes = sizeof kInnTools - 1;
+       inlay_chat* made = nullptr;
+       inlay_status status = inlay_chat_create(parents.session, &params, &made);
+       if (status == INLAY_OK) status = inlay_chat_add_json(made, kMessage, sizeof kMessage - 1);
+       if (status == INLAY_OK) status = converse(made, nullptr);
+       inlay_chat_destroy(made);
+       return status;
+     }},
+    {"chat with a grammar",
+     [](const Parents& parents) {
+       inlay_session_reset(parents.session);
+       inlay_grammar* grammar = nullptr;
+       inlay_status status = make_grammar(parents.model, INLAY_GRAMMAR_GBNF, "root ::= \"yes\"", &grammar);
+       inlay_chat* made = nullptr;
+       if (status == INLAY_OK) status = inlay_chat_create(parents.session, nullptr, &made);
+       if (status == INLAY_OK) status = converse(made, grammar);
+       inlay_grammar_destroy(grammar);
+       inlay_chat_destroy(made);
+       return status;
+     }},
+};
+
 /// Calls `attempt` with each allocation failing in turn until none does; how many there were.
 uint64_t fail_each(const char* name, const std::function<void(uint64_t)>& fail_at,
                    const std::function<bool()>& failed, const std::function<inlay_status()>& attempt,
@@ -246,8 +372,8 @@ TEST_CASE("every allocation of the host's allocator fails once") {
     make_grammar(model.get());
     const inlay_allocator table = allocator.table();
     const Parents parents{table, &table, model.runtime(), model.file(), model.get(), session.get()};
-    const uint64_t blocks = allocator.live_blocks(), bytes = allocator.live_bytes();
     for (const Creation& creation : kCreations) {
+      const uint64_t blocks = allocator.live_blocks(), bytes = allocator.live_bytes();
       const uint64_t calls = fail_each(
           creation.name, [&](uint64_t call) { allocator.fail_at(call); },
           [&] { return allocator.has_failed(); }, [&] { return creation.run(parents); },
@@ -262,18 +388,62 @@ TEST_CASE("every allocation of the host's allocator fails once") {
   CHECK(allocator.mistakes() == 0);
 }
 
-TEST_CASE("every allocation of the C library fails once") {
-  if (!fail_allocation(0)) return;  // a sanitizer has malloc: the release build does this
-  const OpenModel model(own_data("blocks32.gguf"), {.threads = 2});
-  const Handle<inlay_session> session = feed(model.session(session_params(300, true)));
-  make_grammar(model.get());
-  const Parents parents{INLAY_ALLOCATOR_INIT, nullptr,     model.runtime(),
-                        model.file(),         model.get(), session.get()};
-  const uint64_t bytes = memory_of(model.runtime());
-  for (const Creation& creation : kCreations) {
+namespace {
+
+void fail_each_of_malloc(const OpenModel& model, inlay_session* session,
+                         std::span<const Creation> creations) {
+  const Parents parents{INLAY_ALLOCATOR_INIT, nullptr, model.runtime(), model.file(), model.get(), session};
+  for (const Creation& creation : creations) {
+    CAPTURE(creation.name);
+    REQUIRE(creation.run(parents) == INLAY_OK);  // what a model keeps of its first grammar is there now
+    const uint64_t bytes = memory_of(model.runtime());
     const uint64_t calls = fail_each(
         creation.name, [](uint64_t call) { fail_allocation(call); }, [] { return allocation_has_failed(); },
         [&] { return creation.run(parents); }, [&] { REQUIRE(memory_of(model.runtime()) == bytes); });
     CHECK(calls >= 1);
   }
+}
+
+}  // namespace
+
+TEST_CASE("every allocation of the C library fails once") {
+  if (!fail_allocation(0)) return;  // a sanitizer has malloc: the release build does this
+  const OpenModel model(own_data("blocks32.gguf"), {.threads = 2});
+  const Handle<inlay_session> session = feed(model.session(session_params(300, true)));
+  fail_each_of_malloc(model, session.get(), kCreations);
+}
+
+TEST_CASE("every allocation of the C library for chats and grammars fails once") {
+  const auto bundled = bundled_model();
+  if (!bundled || !fail_allocation(0)) return;
+  const OpenModel model(*bundled, {.threads = 2});
+  const Handle<inlay_session> session = model.session(session_params(256));
+  fail_each_of_malloc(model, session.get(), kChatCreations);
+}
+
+TEST_CASE("every allocation of chats and grammars fails once") {
+  const auto bundled = bundled_model();
+  if (!bundled) return;
+  CountingAllocator allocator;
+  {
+    const OpenModel model(*bundled, {.threads = 2, .allocator = &allocator});
+    const Handle<inlay_session> session = model.session(session_params(256));
+    const inlay_allocator table = allocator.table();
+    const Parents parents{table, &table, model.runtime(), model.file(), model.get(), session.get()};
+    for (const Creation& creation : kChatCreations) {
+      CAPTURE(creation.name);
+      REQUIRE(creation.run(parents) == INLAY_OK);  // what a model keeps of its first grammar is there now
+      const uint64_t blocks = allocator.live_blocks(), bytes = allocator.live_bytes();
+      const uint64_t calls = fail_each(
+          creation.name, [&](uint64_t call) { allocator.fail_at(call); },
+          [&] { return allocator.has_failed(); }, [&] { return creation.run(parents); },
+          [&] {
+            REQUIRE(allocator.live_blocks() == blocks);
+            REQUIRE(allocator.live_bytes() == bytes);
+          });
+      CHECK(calls >= 1);
+    }
+  }
+  CHECK(allocator.live_blocks() == 0);
+  CHECK(allocator.mistakes() == 0);
 }
