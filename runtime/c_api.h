@@ -31,9 +31,11 @@ inline const Pool* of(const inlay_pool* handle) { return reinterpret_cast<const 
 inline Session* of(inlay_session* handle) { return reinterpret_cast<Session*>(handle); }
 inline const Session* of(const inlay_session* handle) { return reinterpret_cast<const Session*>(handle); }
 
-/// A create or open under a runtime: its message stays there.
+/// A create or open under a runtime: its message stays there. The runtime stays too, whatever the host's
+/// callbacks destroy.
 template <typename F>
 inlay_status create_under(Runtime& runtime, F&& body) noexcept {
+  const Held<Runtime> held(&runtime);
   return guard(body, [&](const char* message) { runtime.set_message(message); });
 }
 
@@ -41,11 +43,12 @@ inlay_status create_under(Runtime& runtime, F&& body) noexcept {
   throw Error(INLAY_ERROR_INVALID_ARGUMENT, std::string(name) + " is null");
 }
 
-/// One thread inside a session at a time.
+/// One thread inside a session at a time. Destroyed from a callback, it goes when the call is over.
 template <typename F>
 inlay_status inside(inlay_session* handle, F&& body) noexcept {
   if (handle == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
   Session& session = *of(handle);
+  const Held<Session> held(&session);
   if (session.inside().exchange(true, std::memory_order_acquire)) return INLAY_ERROR_BUSY;
   const inlay_status status =
       guard([&] { return body(session); },

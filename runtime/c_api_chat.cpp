@@ -68,6 +68,7 @@ template <typename F>
 inlay_status inside_saved(inlay_chat* handle, F&& body) noexcept {
   if (handle == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
   Chat& chat = *of(handle);
+  const Held<Chat> held(&chat);
   return inside(reinterpret_cast<inlay_session*>(&chat.session()), [&](Session&) {
     return guard([&] { return body(chat); },
                  [&](const char* message) { chat.fail(INLAY_ERROR_INTERNAL, message); });

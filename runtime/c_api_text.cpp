@@ -31,6 +31,7 @@ template <typename F>
 inlay_status inside_generator(inlay_generator* handle, F&& body) noexcept {
   if (handle == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
   Generator& generator = *of(handle);
+  const Held<Generator> held(&generator);
   return inside(reinterpret_cast<inlay_session*>(&generator.session()),
                 [&](Session&) { return body(generator); });
 }

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 
 #include "tests/host.h"
 #include "tests/test_data.h"
@@ -425,6 +426,81 @@ TEST_CASE("a session is busy in its own callbacks") {
   CHECK(status == INLAY_END);
   CHECK(tokens == 5);
   CHECK(inside.calls > 0);
+}
+
+TEST_CASE("what a callback's call works on is destroyed when the call is over") {
+  struct Host {
+    inlay_runtime* runtime = nullptr;
+    inlay_file* file = nullptr;
+    inlay_model* model = nullptr;
+    inlay_session* session = nullptr;
+    inlay_generator* generator = nullptr;
+    int calls = 0;
+  } host;
+  CountingAllocator allocator;
+  host.runtime = make_runtime({.threads = 2, .allocator = &allocator}).release();
+  inlay_source source = INLAY_SOURCE_INIT;
+  source.path = model_path().c_str();
+  REQUIRE(inlay_file_open(host.runtime, &source, &host.file) == INLAY_OK);
+  // The file and the runtime, while a model is made.
+  inlay_model_params model_params = INLAY_MODEL_PARAMS_INIT;
+  model_params.read_ahead = 1;
+  model_params.progress_user_data = &host;
+  model_params.progress = [](void* user_data, uint64_t, uint64_t) {
+    Host& h = *static_cast<Host*>(user_data);
+    inlay_file_destroy(std::exchange(h.file, nullptr));
+    inlay_runtime_destroy(std::exchange(h.runtime, nullptr));
+    return INLAY_OK;
+  };
+  REQUIRE(inlay_model_create(host.file, &model_params, &host.model) == INLAY_OK);
+  const inlay_session_params params = session_params(256);
+  REQUIRE(inlay_session_create(host.model, &params, &host.session) == INLAY_OK);
+  step(host.session, 1, 256);
+  // A session, while it is saved.
+  inlay_session* forked = nullptr;
+  REQUIRE(inlay_session_fork(host.session, &forked) == INLAY_OK);
+  std::pair<inlay_session*, uint64_t> saved(forked, 0);
+  inlay_writer writer = INLAY_WRITER_INIT;
+  writer.user_data = &saved;
+  writer.write = [](void* user_data, const void*, size_t bytes) {
+    auto& [session, written] = *static_cast<std::pair<inlay_session*, uint64_t>*>(user_data);
+    inlay_session_destroy(std::exchange(session, nullptr));
+    written += bytes;
+    return INLAY_OK;
+  };
+  const uint64_t bytes = inlay_session_save_bytes(forked);
+  CHECK(inlay_session_save(forked, &writer) == INLAY_OK);
+  CHECK(saved.second == bytes);
+  // A generator with its session and all before it, in the middle of a round.
+  inlay_drafter drafter = INLAY_DRAFTER_INIT;
+  drafter.user_data = &host;
+  drafter.propose = [](void* user_data, const int32_t*, size_t, size_t, int32_t* out_tokens,
+                       size_t* out_count) {
+    Host& h = *static_cast<Host*>(user_data);
+    ++h.calls;
+    inlay_generator_destroy(std::exchange(h.generator, nullptr));
+    inlay_session_destroy(std::exchange(h.session, nullptr));
+    inlay_model_destroy(std::exchange(h.model, nullptr));
+    out_tokens[0] = 1;
+    *out_count = 1;
+    return INLAY_OK;
+  };
+  inlay_generator_params generator_params = INLAY_GENERATOR_PARAMS_INIT;
+  generator_params.draft = INLAY_DRAFT_HOST;
+  generator_params.drafter = &drafter;
+  generator_params.draft_length = 2;
+  generator_params.ignore_end = 1;
+  REQUIRE(inlay_generator_create(host.session, &generator_params, &host.generator) == INLAY_OK);
+  inlay_generator* generator = host.generator;
+  const int32_t prompt[] = {1, 2, 3};
+  REQUIRE(inlay_generator_prompt_tokens(generator, prompt, 3) == INLAY_OK);
+  inlay_output output = INLAY_OUTPUT_INIT;
+  REQUIRE(inlay_generator_next(generator, INLAY_NO_BUDGET, &output) == INLAY_OK);
+  REQUIRE(host.calls == 0);
+  CHECK(inlay_generator_next(generator, INLAY_NO_BUDGET, &output) == INLAY_OK);
+  CHECK(host.calls == 1);
+  CHECK(allocator.live_blocks() == 0);
+  CHECK(allocator.mistakes() == 0);
 }
 
 TEST_CASE("children keep their parents") {
