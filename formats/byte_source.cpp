@@ -18,6 +18,15 @@ class PathSource final : public ByteSource {
 
   std::string_view name() const override { return path_; }
 
+  bool lost() const noexcept override {
+    if (!mapping_.guarded()) return false;
+    if (mapping_.lost()) return true;
+    // The rest of the page in which a file ends reads as zeros, without a signal.
+    if (file_.size_now() >= size()) return false;
+    mapping_.set_lost();
+    return true;
+  }
+
   void advise(uint64_t offset, uint64_t bytes, platform::MemoryAdvice advice) const noexcept override {
     mapping_.advise(offset, bytes, advice);
   }

@@ -31,6 +31,10 @@ class ByteSource {
   /// Copies exactly `bytes` bytes from `offset`, or throws INLAY_ERROR_IO.
   void read(uint64_t offset, void* destination, size_t bytes) const;
 
+  /// Whether bytes that were read from data() may not have been the file's, which was cut short meanwhile,
+  /// where that is watched. Asks the system. Any thread.
+  virtual bool lost() const noexcept { return false; }
+
   /// A hint about a range's use; does nothing where the bytes are not the system's.
   virtual void advise(uint64_t offset, uint64_t bytes, platform::MemoryAdvice advice) const noexcept;
 

@@ -171,8 +171,10 @@ inlay_status inlay_file_plan(const inlay_file* file, const inlay_session_params*
   clear_struct(out_plan);
   if (file == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
   return create_under(of(file)->runtime(), [&] {
-    return give_struct(Model::plan(*of(file), read_struct(params, "inlay_session_params")), out_plan,
-                       "out_plan");
+    return of(file)->read([&] {
+      return give_struct(Model::plan(*of(file), read_struct(params, "inlay_session_params")), out_plan,
+                         "out_plan");
+    });
   });
 }
 
@@ -181,9 +183,12 @@ inlay_status inlay_model_create(inlay_file* file, const inlay_model_params* para
   if (file == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
   return create_under(of(file)->runtime(), [&] {
     if (out_model == nullptr) refuse_null("out_model");
-    *out_model =
-        reinterpret_cast<inlay_model*>(Model::create(*of(file), read_struct(params, "inlay_model_params")));
-    return INLAY_OK;
+    const Held<File> held(of(file));
+    const inlay_model_params known = read_struct(params, "inlay_model_params");
+    return of(file)->read([&] {
+      *out_model = reinterpret_cast<inlay_model*>(Model::create(*of(file), known));
+      return INLAY_OK;
+    });
   });
 }
 

@@ -32,7 +32,9 @@ inlay_status inlay_file_verify(const inlay_file* file, inlay_progress_fn progres
     const PackageFile* package = of(file)->model().package();
     if (package == nullptr)
       throw Error(INLAY_ERROR_UNSUPPORTED, "the file is no package, so it has no checksums");
-    package->verify(progress, user_data, of(file)->runtime().memory());
-    return INLAY_OK;
+    return of(file)->read([&] {
+      package->verify(progress, user_data, of(file)->runtime().memory());
+      return INLAY_OK;
+    });
   });
 }

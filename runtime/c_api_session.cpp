@@ -265,8 +265,10 @@ inlay_status inlay_file_plan_pool(const inlay_file* file, const inlay_pool_param
   clear_struct(out_plan);
   if (file == nullptr) return INLAY_ERROR_INVALID_ARGUMENT;
   return create_under(of(file)->runtime(), [&] {
-    return give_struct(Model::plan_pool(*of(file), read_struct(params, "inlay_pool_params")), out_plan,
-                       "out_plan");
+    return of(file)->read([&] {
+      return give_struct(Model::plan_pool(*of(file), read_struct(params, "inlay_pool_params")), out_plan,
+                         "out_plan");
+    });
   });
 }
 

@@ -63,10 +63,24 @@ std::string quantisation_mix(const ModelSource& file) {
 }  // namespace
 
 File* File::open(Runtime& runtime, const inlay_source& source) {
-  ModelSourcePointer model = open_model(source, runtime.memory());
+  const uint32_t losses = platform::lost_mappings();
+  ModelSourcePointer model;
+  try {
+    model = open_model(source, runtime.memory());
+  } catch (const Error&) {
+    if (platform::lost_mappings() != losses) refuse_lost_file();
+    throw;
+  }
   void* place = runtime.memory()->allocate(sizeof(File), alignof(File));
   try {
-    return new (place) File(runtime, std::move(model));
+    File* file = new (place) File(runtime, std::move(model));
+    try {
+      file->check_lost();
+    } catch (...) {
+      file->~File();
+      throw;
+    }
+    return file;
   } catch (...) {
     runtime.memory()->deallocate(place, sizeof(File), alignof(File));
     throw;

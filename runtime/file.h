@@ -18,6 +18,21 @@ class File final : public Counted {
   const ModelSourcePointer& model_pointer() const { return model_; }
   const inlay_model_info& info() const { return info_; }
 
+  /// INLAY_ERROR_IO where the file was cut short while it was mapped.
+  void check_lost() const {
+    if (model_->lost()) refuse_lost_file();
+  }
+  /// Runs what reads the file. An error of a file that was cut short meanwhile is that.
+  template <typename F>
+  inlay_status read(F&& body) const {
+    try {
+      return body();
+    } catch (...) {
+      check_lost();
+      throw;
+    }
+  }
+
  private:
   File(Runtime& runtime, ModelSourcePointer model);
   ~File() = default;

@@ -14,6 +14,7 @@
 #include "runtime/owned.h"
 #include "runtime/pool.h"
 #include "runtime/session.h"
+#include "runtime/snapshot.h"
 #include "runtime/tokenizer_plan.h"
 
 namespace inlay {
@@ -86,7 +87,7 @@ struct Model::Parts {
   explicit Parts(const File& file)
       : shape(read_model_shape(file.model())),
         layers(shape.layers, file.runtime().memory()),
-        tokenizer(TokenizerPlan::of(file.model())) {
+        tokenizer(TokenizerPlan::of(file.model(), file.runtime().guards_mappings())) {
     if (tokenizer && tokenizer->tokens() > shape.vocabulary) {
       throw Error(INLAY_ERROR_CORRUPT_FILE, "the tokenizer has " + std::to_string(tokenizer->tokens()) +
                                                 " tokens, the embedding only " +
@@ -95,6 +96,7 @@ struct Model::Parts {
     Layout counting;
     lay_out(file, counting);
     bytes = counting.bytes();
+    file.check_lost();
   }
 
   /// Everything but the model's own placing, in the order in which the constructor takes it.
@@ -141,6 +143,12 @@ Model* Model::create(File& file, const inlay_model_params& params) {
   void* place = layout.take<Model>(1);
   auto* model = new (place) Model(file, params, parts, layout);
   model->block_ = std::move(block);
+  // Sessions can be saved when the file is lost.
+  if (file.runtime().guards_mappings()) model->fingerprint();
+  if (file.model().lost()) {
+    model->release();
+    refuse_lost_file();
+  }
   return model;
 }
 
@@ -151,6 +159,7 @@ Model::Model(File& file, const inlay_model_params& params, const Parts& parts, L
   read_model_weights(source, parts.shape, layout, layers, &weights_);
   const DeviceBytes on_device = device().plan_weights(weights_);
   auto* device_block = layout.take<std::byte>(on_device.host);
+  watched_ = runtime_->guards_mappings() && on_device.device == 0;
   sources_ = layout.take<ByteSourcePointer>(source.part_count());
   void* tokenizer_place = parts.tokenizer ? layout.take<Tokenizer>(1) : nullptr;
   void* object_place = parts.tokenizer ? layout.take<TokenizerObject>(1) : nullptr;
@@ -182,6 +191,19 @@ void Model::destroy() {
   const Held<Runtime> runtime(runtime_.get());
   const Block block(std::move(block_));
   this->~Model();
+}
+
+bool Model::is_cut_short() const noexcept {
+  return std::any_of(sources_, sources_ + source_count_, [](const auto& source) { return source->lost(); });
+}
+
+uint64_t Model::fingerprint() const {
+  uint64_t known = fingerprint_.load(std::memory_order_relaxed);
+  if (known == 0) {
+    known = model_fingerprint(weights_);
+    fingerprint_.store(known, std::memory_order_relaxed);
+  }
+  return known;
 }
 
 const VocabularyTrie& Model::vocabulary_trie() {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <mutex>
 #include <optional>
 
@@ -35,6 +36,14 @@ class Model final : public Counted {
   const ModelWeights& weights() const { return weights_; }
   const DeviceWeights& device_weights() const { return *device_weights_; }
   const inlay_model_info& info() const { return info_; }
+  /// Whether a page of the file was found cut off: what passes have computed since is wrong. Any thread; a
+  /// load where nothing ever was.
+  bool lost() const noexcept { return platform::lost_mappings() != 0 && is_cut_short(); }
+  /// The same, and of the page in which the file ends now: asks the system, where passes read the mapping and
+  /// the host wants it watched.
+  bool lost_by_now() const noexcept { return watched_ && is_cut_short(); }
+  /// Which model a snapshot is of. Any thread.
+  uint64_t fingerprint() const;
   /// Null where the file has none.
   const Tokenizer* tokenizer() const { return tokenizer_; }
   const TokenizerObject* tokenizer_object() const { return tokenizer_object_; }
@@ -49,6 +58,7 @@ class Model final : public Counted {
   Model(File& file, const inlay_model_params& params, const Parts& parts, Layout& layout);
   ~Model();
   void destroy() override;
+  bool is_cut_short() const noexcept;
   const char* keep(const char* text, Layout& layout);
   void read_ahead(const ModelSource& file, const inlay_model_params& params) const;
 
@@ -62,6 +72,8 @@ class Model final : public Counted {
   TokenizerObject* tokenizer_object_ = nullptr;  // what a handle to it is
   DeviceWeights* device_weights_ = nullptr;
   uint64_t mapped_bytes_ = 0;
+  bool watched_ = false;
+  mutable std::atomic<uint64_t> fingerprint_{0};  // 0: not known yet
   inlay_model_info info_ = INLAY_MODEL_INFO_INIT;
   std::mutex trie_mutex_;
   std::optional<VocabularyTrie> trie_;

@@ -42,6 +42,15 @@ void ModelSource::read_rows(const StoredTensor& tensor, uint64_t first, uint64_t
   part(tensor.part)->read(tensor.offset + first * row, destination, static_cast<size_t>(rows * row));
 }
 
+bool ModelSource::lost() const noexcept {
+  for (uint32_t i = 0; i < part_count(); ++i) {
+    if (part(i)->lost()) return true;
+  }
+  return false;
+}
+
+void refuse_lost_file() { throw Error(INLAY_ERROR_IO, "the model's file was cut short while it was mapped"); }
+
 uint64_t ModelSource::file_bytes() const {
   uint64_t bytes = 0;
   for (uint32_t i = 0; i < part_count(); ++i) bytes += part(i)->size();

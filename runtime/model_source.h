@@ -69,6 +69,8 @@ class ModelSource {
   virtual uint32_t part_count() const = 0;
   virtual const ByteSourcePointer& part(uint32_t index) const = 0;
   uint64_t file_bytes() const;
+  /// Whether a part was cut short while it was mapped, where that is watched. Any thread; allocates nothing.
+  bool lost() const noexcept;
 
   /// Nothing where the model has no tokenizer, or has it as tables.
   virtual std::optional<Vocabulary> vocabulary() const { return std::nullopt; }
@@ -80,6 +82,9 @@ class ModelSource {
   /// Where the model is a package: only there its bytes can be checked.
   virtual const PackageFile* package() const { return nullptr; }
 };
+
+/// INLAY_ERROR_IO: what was read is not the file's.
+[[noreturn]] void refuse_lost_file();
 
 using ModelSourcePointer = std::shared_ptr<const ModelSource>;
 

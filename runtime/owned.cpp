@@ -6,7 +6,7 @@
 namespace inlay {
 
 TokenizerObject* TokenizerObject::create(File& file) {
-  const auto plan = TokenizerPlan::of(file.model());
+  const auto plan = TokenizerPlan::of(file.model(), file.runtime().guards_mappings());
   if (!plan) throw Error(INLAY_ERROR_UNSUPPORTED, "the file has no tokenizer");
   const uint64_t table_bytes = plan->bytes();
   Layout counting;
@@ -25,6 +25,11 @@ TokenizerObject* TokenizerObject::create(File& file) {
     object->tables_ = file.model_pointer();
     object->runtime_ = Held<Runtime>(&file.runtime());
     object->block_bytes_ = counting.bytes();
+    if (file.model().lost()) {
+      object->tables_.reset();
+      object->runtime_ = {};
+      refuse_lost_file();
+    }
     return object;
   } catch (...) {
     memory->deallocate(block, counting.bytes(), kCacheLine);

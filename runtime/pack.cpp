@@ -302,6 +302,7 @@ std::pmr::vector<PackedTensor> plan_tensors(const ModelSource& source, Quantisat
 
 void pack(Runtime& runtime, const PackWish& wish) {
   std::pmr::memory_resource* memory = runtime.memory();
+  const uint32_t losses = platform::lost_mappings();
   const Quantisation quantisation = quantisation_of(wish.quantisation);
   std::optional<ImportanceMatrix> importance;
   if (!wish.imatrix.empty()) importance.emplace(wish.imatrix, memory);
@@ -343,6 +344,7 @@ void pack(Runtime& runtime, const PackWish& wish) {
     packer.pack(packed[i], contents.tensors[i], tensor_scale);
   }
   if (tokenizer) packer.write(tokenizer->tables.data(), tokenizer->tables.size());
+  if (platform::lost_mappings() != losses) refuse_lost_file();
   writer.finish();
 }
 

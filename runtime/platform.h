@@ -14,11 +14,13 @@ enum class MemoryAdvice { WillNeed, DontNeed };
 
 /// A regular file mapped read-only and shared, so that its pages are the system's page cache. Where the file
 /// is cut short by someone else while it is mapped, the system kills the process that reads beyond the new
-/// end: a host that cannot rule that out opens through its own I/O table instead.
+/// end, unless a MappingGuard lives: then what is gone reads as zeros, and lost() says so.
 class Mapping {
  public:
   Mapping() = default;
-  Mapping(const std::byte* base, uint64_t size) : base_(base), size_(size) {}
+  /// `guarded`: what guard_range gave.
+  Mapping(const std::byte* base, uint64_t size, uint32_t guarded)
+      : base_(base), size_(size), guarded_(guarded) {}
   Mapping(Mapping&& other) noexcept;
   Mapping& operator=(Mapping&& other) noexcept;
   ~Mapping();
@@ -30,10 +32,40 @@ class Mapping {
   /// Ranges need not be aligned; what lies outside the mapping is cut off. Any thread.
   void advise(uint64_t offset, uint64_t bytes, MemoryAdvice advice) const noexcept;
 
+  /// Whether a page that was read since it was mapped was not the file's any more. Any thread: who has read
+  /// one finds true.
+  bool lost() const noexcept;
+  bool guarded() const noexcept { return guarded_ != 0; }
+  /// Makes lost() true: of a guarded mapping.
+  void set_lost() const noexcept;
+
  private:
   const std::byte* base_ = nullptr;
   uint64_t size_ = 0;
+  uint32_t guarded_ = 0;
 };
+
+/// While one lives, files that are cut short under mappings made meanwhile are noted instead of ending the
+/// process. Sets the process's handler of SIGBUS, which passes on whatever is not of such a mapping; the last
+/// guard that goes puts back the former one, unless another has been set since. Throws
+/// INLAY_ERROR_UNSUPPORTED.
+class MappingGuard {
+ public:
+  MappingGuard();
+  MappingGuard(const MappingGuard&) = delete;
+  MappingGuard& operator=(const MappingGuard&) = delete;
+  ~MappingGuard();
+};
+
+/// How often a page was found lost so far, in all mappings: as long as it is 0, none is. Any thread.
+uint32_t lost_mappings() noexcept;
+
+/// For Mapping alone: notes a range that was mapped, where a guard lives. Throws INLAY_ERROR_UNSUPPORTED
+/// where there are too many.
+uint32_t guard_range(const std::byte* base, uint64_t size);
+void release_range(uint32_t guarded) noexcept;
+bool is_lost(uint32_t guarded) noexcept;
+void set_range_lost(uint32_t guarded) noexcept;
 
 /// A regular file opened for reading. Errors are INLAY_ERROR_IO with the path and the system's words.
 class File {
@@ -46,6 +78,8 @@ class File {
 
   /// Bytes, as they were when it was opened.
   uint64_t size() const { return size_; }
+  /// Bytes as they are now; 0 where the system does not say. Any thread.
+  uint64_t size_now() const noexcept;
 
   /// Exactly `bytes` bytes from `offset`, or an error. Any thread; moves no position.
   void read_at(uint64_t offset, void* destination, size_t bytes) const;

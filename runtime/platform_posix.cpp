@@ -35,15 +35,22 @@ namespace {
 }  // namespace
 
 Mapping::Mapping(Mapping&& other) noexcept
-    : base_(std::exchange(other.base_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : base_(std::exchange(other.base_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      guarded_(std::exchange(other.guarded_, 0)) {}
 
 Mapping& Mapping::operator=(Mapping&& other) noexcept {
   std::swap(base_, other.base_);
   std::swap(size_, other.size_);
+  std::swap(guarded_, other.guarded_);
   return *this;
 }
 
+bool Mapping::lost() const noexcept { return is_lost(guarded_); }
+void Mapping::set_lost() const noexcept { set_range_lost(guarded_); }
+
 Mapping::~Mapping() {
+  release_range(guarded_);
   if (base_ != nullptr) ::munmap(const_cast<std::byte*>(base_), static_cast<size_t>(size_));
 }
 
@@ -77,6 +84,11 @@ File::File(const char* path) : path_(path) {
 
 File::~File() { ::close(static_cast<int>(handle_)); }
 
+uint64_t File::size_now() const noexcept {
+  struct stat status = {};
+  return ::fstat(static_cast<int>(handle_), &status) == 0 ? static_cast<uint64_t>(status.st_size) : 0;
+}
+
 void File::read_at(uint64_t offset, void* destination, size_t bytes) const {
   // Some systems refuse a single read of 2 GiB or more.
   constexpr size_t kLargestRead = size_t{1} << 30;
@@ -102,7 +114,13 @@ Mapping File::map() const {
   void* base =
       ::mmap(nullptr, static_cast<size_t>(size_), PROT_READ, MAP_SHARED, static_cast<int>(handle_), 0);
   if (base == MAP_FAILED) fail(path_, "cannot be mapped", errno);
-  return {static_cast<const std::byte*>(base), size_};
+  try {
+    const auto* bytes = static_cast<const std::byte*>(base);
+    return {bytes, size_, guard_range(bytes, size_)};
+  } catch (...) {
+    ::munmap(base, static_cast<size_t>(size_));
+    throw;
+  }
 }
 
 namespace {

@@ -50,6 +50,8 @@ Runtime* Runtime::create(const inlay_runtime_params& params) {
 Runtime::Runtime(const inlay_runtime_params& params)
     : params_(params),
       memory_(params.allocator, params.memory_limit, sizeof(Runtime)),
+      guard_(params.guard_mappings != 0 ? std::optional<platform::MappingGuard>(std::in_place)
+                                        : std::optional<platform::MappingGuard>()),
       device_(make_device(params)) {
   params_.threads = threads_of(params);
   params_.allocator = nullptr;

@@ -3,11 +3,13 @@
 #include <cstdint>
 #include <memory_resource>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "kernels/device.h"
 #include "runtime/counted.h"
 #include "runtime/host_memory.h"
+#include "runtime/platform.h"
 
 namespace inlay {
 
@@ -20,6 +22,8 @@ class Runtime final : public Counted {
   static Runtime* create(const inlay_runtime_params& params);
 
   HostMemory* memory() { return &memory_; }
+  /// Whether files that are cut short while they are mapped are to be a status.
+  bool guards_mappings() const { return guard_.has_value(); }
   std::pmr::memory_resource* memory(MemoryKind kind) { return memory_.of(kind); }
   Device& device() { return *device_; }
   inlay_runtime_info info() const;
@@ -41,6 +45,7 @@ class Runtime final : public Counted {
 
   inlay_runtime_params params_;
   HostMemory memory_;
+  std::optional<platform::MappingGuard> guard_;
   Device* device_ = nullptr;
   mutable std::mutex message_mutex_;
   char message_[512] = "";

@@ -93,6 +93,7 @@ inlay_memory_plan Session::plan(const ModelWeights& weights, const SessionShape&
 }
 
 Session* Session::create(Model& model, const inlay_session_params& params) {
+  if (model.lost()) refuse_lost_file();
   const SessionShape session =
       pooled_shape(session_shape_of(params, model.shape(), model.info(), model.device()), model, params);
   const DeviceBytes state = model.device().plan_state(model.shape(), session);
@@ -104,6 +105,10 @@ Session* Session::create(Model& model, const inlay_session_params& params) {
   void* place = state_block.data();
   auto* object = new (place) Session(model, params, session, state_block, scratch);
   object->probe();
+  if (model.lost() || model.lost_by_now()) {
+    object->release();
+    refuse_lost_file();
+  }
   return object;
 }
 
@@ -283,6 +288,7 @@ inlay_status Session::check_idle() {
 
 inlay_status Session::check_feed(std::span<const int32_t> tokens) {
   if (const inlay_status status = check_idle(); status != INLAY_OK) return status;
+  if (model_->lost()) return fail(INLAY_ERROR_IO, "the model's file was cut short while it was mapped");
   if (verified_) return fail(INLAY_ERROR_WRONG_STATE, "a verify waits for its commit");
   if (scratch_->busy() && !scratch_->is_held_by(this)) {
     return fail(INLAY_ERROR_WRONG_STATE, "a session that shares this one's scratch has work under way");

@@ -121,6 +121,7 @@ class Session final : public Counted {
   void destroy() override;
 
   inlay_status check_idle();
+  inlay_status stop_lost_work();
   inlay_status check_feed(std::span<const int32_t> tokens);
   inlay_status own_pages(uint64_t first, uint64_t end);
   inlay_status replace_page(uint32_t index);

@@ -91,6 +91,7 @@ void Session::take_rows(uint32_t first_row, uint32_t rows) {
 
 /// Takes over what the pass has done. PENDING where the work needs another pass.
 inlay_status Session::finish_pass() {
+  if (model_->lost_by_now()) return stop_lost_work();
   const inlay_status status = model_->device().finish(scratch_->device(), pass_, &result_);
   if (status != INLAY_OK) return status;
   queued_ = false;
@@ -163,6 +164,12 @@ inlay_status Session::stop_work(inlay_status status, const char* why) {
   return fail(status, "%s", why);
 }
 
+/// The weights are no longer what they were: what was computed since counts for nothing, what was before
+/// does.
+inlay_status Session::stop_lost_work() {
+  return stop_work(INLAY_ERROR_IO, "the model's file was cut short while it was mapped; the work was undone");
+}
+
 /// While the device has the pass: asks it until the deadline.
 inlay_status Session::wait_for_queue(uint64_t deadline) {
   for (;;) {
@@ -225,6 +232,7 @@ inlay_status Session::run_slices(uint64_t budget_ns, Meanwhile* meanwhile) {
       ran = true;
       stalled_ = 0;
       slice_ = end;
+      if (model_->lost()) return stop_lost_work();
       if (meanwhile == nullptr) continue;
       now = do_meanwhile(*meanwhile, now, deadline);
     }
@@ -288,6 +296,7 @@ inlay_status Session::poll() {
     longest_slice_ns_ = std::max(longest_slice_ns_, ns);
     --left_[kind];
     ++slice_;
+    if (model_->lost()) return stop_lost_work();
     break;
   }
   return slice_ < slices_ ? INLAY_PENDING : settle(finish_pass());

@@ -29,7 +29,7 @@ const char* kv_name(uint32_t kind) {
 }  // namespace
 
 void Session::describe(SnapshotHeader* header) const {
-  header->model = model_fingerprint(model_->weights());
+  header->model = model_->fingerprint();
   std::snprintf(header->model_name, sizeof header->model_name, "%s", model_->info().name);
   header->vocabulary = shape().vocabulary;
   header->kv_type = static_cast<uint32_t>(kv_kind(session_.kv_type));
@@ -167,7 +167,7 @@ inlay_status Session::check_snapshot(const SnapshotHeader& header) {
     return fail(INLAY_ERROR_WRONG_STATE, "a session that shares this one's scratch has work under way");
   }
   const uint32_t kv_type = static_cast<uint32_t>(kv_kind(session_.kv_type));
-  if (header.model != model_fingerprint(model_->weights())) {
+  if (header.model != model_->fingerprint()) {
     return fail(INLAY_ERROR_MISMATCH,
                 "the saved state is of another model (\"%.64s\", vocabulary %u), not of \"%.64s\"",
                 header.model_name, header.vocabulary, model_->info().name);

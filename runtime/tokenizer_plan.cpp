@@ -7,7 +7,7 @@
 
 namespace inlay {
 
-std::optional<TokenizerPlan> TokenizerPlan::of(const ModelSource& source) {
+std::optional<TokenizerPlan> TokenizerPlan::of(const ModelSource& source, bool copied) {
   TokenizerPlan plan(source);
   plan.stored_ = source.tokenizer();
   if (plan.stored_) {
@@ -24,8 +24,8 @@ std::optional<TokenizerPlan> TokenizerPlan::of(const ModelSource& source) {
                                                 " were expected for its counts");
     }
     plan.vocabulary_ = stored.vocabulary;
-    plan.in_place_ =
-        stored.data != nullptr && reinterpret_cast<uintptr_t>(stored.data) % alignof(uint32_t) == 0;
+    plan.in_place_ = !copied && stored.data != nullptr &&
+                     reinterpret_cast<uintptr_t>(stored.data) % alignof(uint32_t) == 0;
     return plan;
   }
   const std::optional<Vocabulary> vocabulary = source.vocabulary();

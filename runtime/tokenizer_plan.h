@@ -11,8 +11,9 @@ namespace inlay {
 /// where they lie if they are mapped and aligned, else copied. Known before anything is taken.
 class TokenizerPlan {
  public:
-  /// Nothing where the source has no tokenizer. Throws as Tokenizer::count does.
-  static std::optional<TokenizerPlan> of(const ModelSource& source);
+  /// Nothing where the source has no tokenizer. `copied`: tables are not used in place, for the file may be
+  /// cut short. Throws as Tokenizer::count does.
+  static std::optional<TokenizerPlan> of(const ModelSource& source, bool copied = false);
 
   uint32_t tokens() const { return counts_.tokens; }
   /// Of the memory that make() wants, aligned to a cache line.

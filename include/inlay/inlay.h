@@ -22,7 +22,8 @@
  * - The words of the last error of a handle are asked of that handle (inlay_runtime_message and the like);
  *   an error of a create or open is left with the parent.
  * - No call aborts, exits, throws through this interface, reads an environment variable, or keeps state
- *   outside its handles. Nothing writes to stdout or stderr; what there is to say goes to the log callback.
+ *   outside its handles (but for guard_mappings). Nothing writes to stdout or stderr; what there is to say
+ *   goes to the log callback.
  *
  * Threads
  * - inlay_runtime, inlay_file, inlay_model, inlay_tokenizer and inlay_pool may be used by any number of
@@ -30,8 +31,8 @@
  * - inlay_session, inlay_sampler and inlay_generator belong to one thread at a time; different ones are
  *   independent. The one exception is inlay_session_cancel, which any thread may call.
  *   A second thread inside one session gets INLAY_ERROR_BUSY.
- * - Callbacks run on the thread that made the call, unless their comment says otherwise; what they are given
- *   lives until they return. Calling into the same session from its callback is INLAY_ERROR_BUSY.
+ * - Callbacks run on the caller's thread, or as they say; what they get lives until they return. There a call
+ *   into the same session is INLAY_ERROR_BUSY, and destroying what the call works on waits for its end.
  */
 #ifndef INLAY_INLAY_H
 #define INLAY_INLAY_H
@@ -67,7 +68,7 @@ typedef enum inlay_status {
   INLAY_ERROR_INVALID_ARGUMENT = -1, /* a null, a number out of range, a wrong struct_size */
   INLAY_ERROR_OUT_OF_MEMORY = -2,    /* the allocator or the device gave none */
   INLAY_ERROR_MEMORY_LIMIT = -3,     /* more than the runtime's memory_limit or the host's arena */
-  INLAY_ERROR_IO = -4,               /* a file could not be opened or read */
+  INLAY_ERROR_IO = -4,               /* a file could not be opened or read, or was cut short since */
   INLAY_ERROR_CORRUPT_FILE = -5,     /* a file contradicts itself or ends early */
   INLAY_ERROR_UNSUPPORTED = -6,      /* a file or a wish that is well formed, and not Inlay's */
   INLAY_ERROR_CONTEXT_FULL = -7,     /* the session's context has no room for the tokens */
@@ -135,9 +136,20 @@ typedef struct inlay_runtime_params {
                                   "amx" or "neon": for tests, and to compare */
   void *cuda_stream;           /* a cudaStream_t of the host's on that device; null: one of Inlay's own */
   uint32_t low_priority;       /* not 0: Inlay's own stream gives way to the host's others */
+  uint32_t guard_mappings;     /* not 0: a mapped file that another program cuts short is INLAY_ERROR_IO, and
+                                  not a SIGBUS that ends the process: of an open or create, or of the next
+                                  work of a session of that model, which is then as before the work and can
+                                  be saved, for a session of the file opened anew to load. Other models are
+                                  untouched. It is a choice because signals belong to the process: while such
+                                  a runtime lives, Inlay has the handler of SIGBUS, and passes on to the former
+                                  one what is not of its mappings; the former one comes back with the last such
+                                  runtime, unless the host has set another since, which must then pass on to
+                                  Inlay's as long as Inlay is loaded. At most 1,024 mapped files. Systems
+                                  without SIGBUS (Windows) let nobody cut short a mapped file: there it does
+                                  nothing */
 } inlay_runtime_params;
 #define INLAY_RUNTIME_PARAMS_INIT \
-  { sizeof(inlay_runtime_params), 0, 0, 0, NULL, NULL, NULL, 0, NULL, NULL, 0 }
+  { sizeof(inlay_runtime_params), 0, 0, 0, NULL, NULL, NULL, 0, NULL, NULL, 0, 0 }
 
 /* Makes a runtime: its threads are started here, once. params may be null for all defaults.
  * INLAY_ERROR_UNSUPPORTED where the device is not in this build or not in this machine; the words of an

@@ -94,6 +94,7 @@ namespace Inlay
         public byte* @instruction_set;
         public IntPtr @cuda_stream;
         public uint @low_priority;
+        public uint @guard_mappings;
     }
 
     [StructLayout(LayoutKind.Sequential)]
@@ -716,6 +717,7 @@ namespace Inlay
                 text.Append("inlay_runtime_params.instruction_set ").Append((byte*)&it.@instruction_set - at).Append(" ").Append((byte*)(&it.@instruction_set + 1) - (byte*)&it.@instruction_set).Append("\n");
                 text.Append("inlay_runtime_params.cuda_stream ").Append((byte*)&it.@cuda_stream - at).Append(" ").Append((byte*)(&it.@cuda_stream + 1) - (byte*)&it.@cuda_stream).Append("\n");
                 text.Append("inlay_runtime_params.low_priority ").Append((byte*)&it.@low_priority - at).Append(" ").Append((byte*)(&it.@low_priority + 1) - (byte*)&it.@low_priority).Append("\n");
+                text.Append("inlay_runtime_params.guard_mappings ").Append((byte*)&it.@guard_mappings - at).Append(" ").Append((byte*)(&it.@guard_mappings + 1) - (byte*)&it.@guard_mappings).Append("\n");
             }
             {
                 inlay_memory_use it;

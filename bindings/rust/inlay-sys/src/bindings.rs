@@ -82,6 +82,7 @@ pub struct inlay_runtime_params {
     pub instruction_set: *const ::std::os::raw::c_char,
     pub cuda_stream: *mut ::std::os::raw::c_void,
     pub low_priority: u32,
+    pub guard_mappings: u32,
 }
 extern "C" {
     pub fn inlay_runtime_create(

@@ -24,7 +24,7 @@ fn describe(text: &mut String) {
     constant!(text, INLAY_LOG_ERROR);
     constant!(text, INLAY_LOG_WARNING);
     constant!(text, INLAY_LOG_INFO);
-    structure!(text, inlay_runtime_params, struct_size, device, device_index, threads, allocator, log, log_user_data, memory_limit, instruction_set, cuda_stream, low_priority);
+    structure!(text, inlay_runtime_params, struct_size, device, device_index, threads, allocator, log, log_user_data, memory_limit, instruction_set, cuda_stream, low_priority, guard_mappings);
     structure!(text, inlay_memory_use, struct_size, now, high_water);
     constant!(text, INLAY_MEMORY_OTHER);
     constant!(text, INLAY_MEMORY_MODEL);
