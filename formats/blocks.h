@@ -16,7 +16,7 @@ namespace inlay {
 /// A little-endian binary16 at any address.
 struct StoredHalf {
   uint8_t bytes[2];
-  uint16_t bits() const { return static_cast<uint16_t>(bytes[0] | bytes[1] << 8); }
+  constexpr uint16_t bits() const { return static_cast<uint16_t>(bytes[0] | bytes[1] << 8); }
   float value() const { return half_to_float(bits()); }
 };
 

@@ -8,6 +8,7 @@
 
 #include "formats/checksum.h"
 #include "formats/gguf_header.h"
+#include "formats/tiles.h"
 #include "package_generated.h"
 #include "runtime/error.h"
 
@@ -18,6 +19,7 @@ constexpr uint64_t kMostHeaderBytes = uint64_t{256} << 20;
 constexpr uint32_t kMostTensors = 16384;
 constexpr size_t kMostNameBytes = 65535;
 constexpr uint64_t kMostElements = uint64_t{1} << 60;
+constexpr uint64_t kMostInTiles = uint64_t{1} << 24;  // rows, and columns
 constexpr uint64_t kVerifyBytes = uint64_t{4} << 20;
 
 std::string number(uint64_t value) { return std::to_string(value); }
@@ -112,13 +114,15 @@ void PackageFile::read_tensors() {
     const std::string_view layout = view(entry->layout());
     const std::optional<TensorType> type = tensor_type_from_number(entry->type());
     const bool columns = layout == kColumnsLayout && type == TensorType::F32;
-    if (!type || !(layout.empty() || columns)) {
+    const bool tiles = layout == kTilesLayout;
+    if (!type || !(layout.empty() || columns || tiles)) {
       fail(INLAY_ERROR_UNSUPPORTED, "tensor " + quoted(tensor.name) + " is of type " + number(entry->type()) +
                                         (layout.empty() ? "" : " in layout " + quoted(layout)) +
-                                        ", which this library does not read");
+                                        ", which this library does not read: pack the model again with it");
     }
     tensor.type = *type;
     if (columns) tensor.layout = TensorLayout::kColumns;
+    if (tiles) tensor.layout = TensorLayout::kTiles;
     tensor.dimension_count = entry->dimensions()->size();
     if (tensor.dimension_count < 1 || tensor.dimension_count > 4) corrupt("it has not 1 to 4 dimensions");
     uint64_t elements = 1;
@@ -131,14 +135,16 @@ void PackageFile::read_tensors() {
       elements *= dimension;
       tensor.dimensions[i] = dimension;
     }
+    if (tiles && (tensor.dimensions[0] > kMostInTiles || tensor.rows() > kMostInTiles))
+      corrupt("its dimensions are out of range");
     const TensorTypeTraits type_traits = traits(*type);
     tensor.offset = entry->data()->offset();
     tensor.bytes = entry->data()->bytes();
-    if (tensor.dimensions[0] % type_traits.block_elements != 0 ||
-        tensor.bytes != elements / type_traits.block_elements * type_traits.block_bytes) {
+    if (tensor.dimensions[0] % type_traits.block_elements != 0 || tensor.bytes != tensor.stored_bytes()) {
       corrupt(number(tensor.bytes) + " bytes do not fit its shape and type");
     }
-    if (tensor.offset % kPackageAlignment != 0 || tensor.offset < end || tensor.offset > source_->size() ||
+    const uint64_t alignment = tiles ? kTilesAlignment : kPackageAlignment;
+    if (tensor.offset % alignment != 0 || tensor.offset < end || tensor.offset > source_->size() ||
         tensor.bytes > source_->size() - tensor.offset) {
       corrupt("its bytes at " + number(tensor.offset) + " are not behind those before and within the file");
     }

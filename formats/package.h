@@ -36,7 +36,7 @@ static_assert(sizeof(PackagePreamble) == 64);
 inline constexpr uint64_t kPackagePage = 4096;
 inline constexpr uint64_t kPackageAlignment = 64;
 
-/// What the header calls TensorLayout::kColumns; it says nothing of kRows.
+/// What the header calls TensorLayout::kColumns; kTiles is kTilesLayout there, of kRows it says nothing.
 inline constexpr std::string_view kColumnsLayout = "columns";
 
 /// A package, opened: its header, and where its segments lie. Immutable: any number of threads may use one.

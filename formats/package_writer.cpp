@@ -69,7 +69,7 @@ PackageWriter::PackageWriter(std::string_view path, PackageContents& contents,
                              std::pmr::memory_resource* memory)
     : memory_(memory), path_(path, memory), contents_(contents), segments_(memory) {
   for (StoredTensor& tensor : contents_.tensors) {
-    tensor.bytes = tensor.rows() * tensor.bytes_a_row();
+    tensor.bytes = tensor.stored_bytes();
     segments_.push_back({0, tensor.bytes, 0});
   }
   if (contents_.tokenizer) segments_.push_back({0, contents_.tokenizer->table_bytes, 0});
@@ -83,7 +83,10 @@ void PackageWriter::lay_out(uint64_t header_bytes) {
   uint64_t end = sizeof(PackagePreamble) + header_bytes;
   for (size_t i = 0; i < segments_.size(); ++i) {
     Segment& segment = segments_[i];
-    segment.offset = align(end, segment.bytes >= kPackagePage ? kPackagePage : kPackageAlignment);
+    const bool tiles = i < contents_.tensors.size() && contents_.tensors[i].layout == TensorLayout::kTiles;
+    segment.offset = align(end, segment.bytes >= kPackagePage ? kPackagePage
+                                : tiles                       ? kTilesAlignment
+                                                              : kPackageAlignment);
     end = segment.offset + segment.bytes;
     if (i < contents_.tensors.size()) contents_.tensors[i].offset = segment.offset;
   }
@@ -106,6 +109,7 @@ std::pmr::vector<std::byte> PackageWriter::serialise() const {
     const package::Segment data = segment_of(i);
     flatbuffers::Offset<flatbuffers::String> layout;
     if (tensor.layout == TensorLayout::kColumns) layout = text(builder, kColumnsLayout);
+    if (tensor.layout == TensorLayout::kTiles) layout = text(builder, kTilesLayout);
     package::TensorBuilder table(builder);
     table.add_name(name);
     table.add_type(traits(tensor.type).gguf_number);

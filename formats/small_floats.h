@@ -9,7 +9,7 @@
 namespace inlay {
 
 /// IEEE 754 binary16.
-inline float half_to_float(uint16_t half) {
+constexpr float half_to_float(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;
   const uint32_t exponent = (half >> 10) & 31u;
   const uint32_t mantissa = half & 1023u;
@@ -22,7 +22,7 @@ inline float half_to_float(uint16_t half) {
 }
 
 /// IEEE 754 binary16; what is too large becomes an infinity.
-inline uint16_t float_to_half(float value) {
+constexpr uint16_t float_to_half(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   const uint16_t sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);
   const uint32_t magnitude = bits & 0x7FFFFFFFu;
@@ -64,7 +64,7 @@ inline float half_ue4m3_to_float(uint8_t value) {
 }
 
 /// OCP E4M3. 0x7F and 0xFF, its NaNs, are read as 480 and -480; importers refuse them.
-inline float e4m3_to_float(uint8_t value) {
+constexpr float e4m3_to_float(uint8_t value) {
   const uint32_t sign = static_cast<uint32_t>(value & 0x80u) << 24;
   const uint32_t exponent = (value >> 3) & 15u;
   const uint32_t mantissa = value & 7u;

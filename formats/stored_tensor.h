@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "formats/tensor_type.h"
+#include "formats/tiles.h"
 
 namespace inlay {
 
@@ -13,6 +14,7 @@ namespace inlay {
 enum class TensorLayout : uint8_t {
   kRows,     // row after row, as in a GGUF file
   kColumns,  // a matrix of floats, column after column
+  kTiles,    // as formats/tiles.h says; has no rows of its own
 };
 
 /// One tensor as a file has it, whatever the file's format. A row is dimensions[0] elements in whole blocks.
@@ -30,6 +32,11 @@ struct StoredTensor {
   uint64_t elements() const { return dimensions[0] * dimensions[1] * dimensions[2] * dimensions[3]; }
   uint64_t rows() const { return dimensions[1] * dimensions[2] * dimensions[3]; }
   uint64_t bytes_a_row() const { return row_bytes(type, dimensions[0]); }
+  /// What a tensor of this shape, type and layout takes.
+  uint64_t stored_bytes() const {
+    return layout == TensorLayout::kTiles ? bytes_in_tiles(type, rows(), dimensions[0])
+                                          : rows() * bytes_a_row();
+  }
 };
 
 }  // namespace inlay

@@ -133,6 +133,9 @@ class Device {
   /// Rows of a wide pass that this device likes for such a model.
   virtual uint32_t default_prefill_chunk(const ModelShape& shape) const = 0;
 
+  /// Whether weights may be given to it in tiles (formats/tiles.h).
+  virtual bool reads_tiles() const { return false; }
+
   /// Bytes a second of a plain streaming read of the memory that weights lie in: what a narrow pass cannot
   /// beat. Takes some memory, and a fraction of a second.
   virtual double measure_read_bandwidth() { return 0; }

@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "formats/tensor_type.h"
+#include "formats/tiles.h"
 
 namespace inlay {
 
@@ -36,15 +36,20 @@ struct ModelShape {
   uint32_t conv_channels() const { return 2 * key_length() + value_length(); }  // q, then k, then v
 };
 
-/// A weight matrix [rows, columns] as the file has it, row after row of blocks, at any alignment.
+/// A weight matrix [rows, columns] as the file has it: row after row of blocks, at any alignment, or in
+/// tiles.
 struct WeightMatrix {
   const std::byte* data = nullptr;
   TensorType type = TensorType::F32;
-  uint32_t rows = 0;     // outputs
-  uint32_t columns = 0;  // inputs
-  float scale = 1.0f;    // multiplies the whole matrix (NVFP4's per-tensor scale)
+  uint32_t rows = 0;      // outputs
+  uint32_t columns = 0;   // inputs
+  float scale = 1.0f;     // multiplies the whole matrix (NVFP4's per-tensor scale)
+  bool tiles = false;     // as formats/tiles.h says: only for a device that reads_tiles()
+  bool may_stay = false;  // in tiles, aligned, and where it is as long as the model lives
 
-  uint64_t bytes() const { return rows * row_bytes(type, columns); }
+  uint64_t bytes() const {
+    return tiles ? bytes_in_tiles(type, rows, columns) : rows * row_bytes(type, columns);
+  }
 };
 
 /// Small vectors are float32 in host memory, aligned, made by the loader.

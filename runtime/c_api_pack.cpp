@@ -19,6 +19,7 @@ inlay_status inlay_pack(inlay_runtime* runtime, const char* input, const char* o
     wish.output = output;
     if (known.quantisation != nullptr) wish.quantisation = known.quantisation;
     if (known.imatrix != nullptr) wish.imatrix = known.imatrix;
+    if (known.layout != nullptr) wish.layout = known.layout;
     wish.progress = known.progress;
     wish.progress_user_data = known.progress_user_data;
     pack(*of(runtime), wish);

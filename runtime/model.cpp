@@ -23,6 +23,19 @@ namespace {
 constexpr uint32_t kDefaultContext = 4096;
 constexpr uint64_t kReadAheadBytes = 64u << 20;
 
+/// Fails where weights lie as the device does not read them.
+void check_layouts(const File& file) {
+  if (file.runtime().device().reads_tiles()) return;
+  for (const StoredTensor& tensor : file.model().tensors()) {
+    if (tensor.layout != TensorLayout::kTiles) continue;
+    throw Error(
+        INLAY_ERROR_UNSUPPORTED,
+        "tensor " + std::string(tensor.name) + " lies in the layout " + std::string(kTilesLayout) +
+            ", which only CUDA devices read: open the package on one, or pack the model again without "
+            "a layout");
+  }
+}
+
 uint64_t weight_bytes(const ModelSource& file, bool mapped) {
   uint64_t bytes = 0;
   for (const StoredTensor& tensor : file.tensors()) {
@@ -88,6 +101,7 @@ struct Model::Parts {
       : shape(read_model_shape(file.model())),
         layers(shape.layers, file.runtime().memory()),
         tokenizer(TokenizerPlan::of(file.model(), file.runtime().guards_mappings())) {
+    check_layouts(file);
     if (tokenizer && tokenizer->tokens() > shape.vocabulary) {
       throw Error(INLAY_ERROR_CORRUPT_FILE, "the tokenizer has " + std::to_string(tokenizer->tokens()) +
                                                 " tokens, the embedding only " +

@@ -87,19 +87,22 @@ class WeightReader {
   WeightMatrix matrix(const std::string& base, uint32_t rows, uint32_t columns) {
     const std::string name = base + ".weight";
     const StoredTensor& tensor = find(name);
-    if (tensor.layout != TensorLayout::kRows) {
-      throw Error(INLAY_ERROR_UNSUPPORTED, "tensor " + name + " is in a layout that it cannot be used in");
-    }
+    if (tensor.layout == TensorLayout::kColumns) refuse_layout(tensor);
     if (tensor.dimensions[0] != columns || tensor.dimensions[1] != rows ||
         tensor.elements() != uint64_t{rows} * columns) {
       throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor " + name + " has shape " + shape_text(tensor) +
                                                 ", expected [" + std::to_string(columns) + ", " +
                                                 std::to_string(rows) + "]");
     }
-    WeightMatrix matrix{tensor.data, tensor.type, rows, columns, 1.0f};
+    WeightMatrix matrix{tensor.data, tensor.type, rows, columns};
+    matrix.tiles = tensor.layout == TensorLayout::kTiles;
+    matrix.may_stay = matrix.tiles && tensor.data != nullptr &&
+                      reinterpret_cast<uintptr_t>(tensor.data) % kTilesAlignment == 0;
     if (tensor.data == nullptr) {
       auto* copy = layout_.take<std::byte>(tensor.bytes);
-      if (!layout_.counting()) file_.read(tensor, copy);
+      if (!layout_.counting() && matrix.tiles)
+        file_.part(tensor.part)->read(tensor.offset, copy, static_cast<size_t>(tensor.bytes));
+      if (!layout_.counting() && !matrix.tiles) file_.read(tensor, copy);
       matrix.data = copy;
     }
     // The second scale of two-level formats (NVFP4).
@@ -113,6 +116,7 @@ class WeightReader {
   /// Used where it lies in a mapped file, where it can be.
   const float* vector(const std::string& name, uint32_t length) {
     const StoredTensor& tensor = find(name);
+    if (tensor.layout == TensorLayout::kTiles) refuse_layout(tensor);
     if (tensor.dimensions[0] != length || tensor.elements() != length) {
       throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor " + name + " has shape " + shape_text(tensor) +
                                                 ", expected [" + std::to_string(length) + "]");
@@ -130,6 +134,7 @@ class WeightReader {
     const uint32_t taps = shape_.conv_kernel;
     const uint32_t channels = shape_.conv_channels();
     const uint64_t row = tensor.bytes_a_row();
+    if (tensor.layout == TensorLayout::kTiles) refuse_layout(tensor);
     if (tensor.dimensions[0] != taps || tensor.elements() != uint64_t{taps} * channels || row == 0) {
       throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor " + name + " has shape " + shape_text(tensor) +
                                                 ", expected [" + std::to_string(taps) + ", " +
@@ -222,6 +227,11 @@ class WeightReader {
     const StoredTensor* tensor = file_.find_tensor(name);
     if (tensor == nullptr) throw Error(INLAY_ERROR_CORRUPT_FILE, "tensor " + name + " is missing");
     return *tensor;
+  }
+
+  [[noreturn]] static void refuse_layout(const StoredTensor& tensor) {
+    throw Error(INLAY_ERROR_UNSUPPORTED,
+                "tensor " + std::string(tensor.name) + " is in a layout that it cannot be used in");
   }
 
   /// The tensor where it lies, null where that is not as floats of a mapped file.

@@ -126,19 +126,23 @@ class TensorPacker {
         importance_(importance),
         memory_(memory),
         pool_(threads, memory),
-        chunk_(memory) {}
+        chunk_(memory),
+        tiles_(memory) {}
 
   void pack(const PackedTensor& packed, const StoredTensor& to, float tensor_scale) {
     if (packed.from == nullptr)
       return write(reinterpret_cast<const std::byte*>(&packed.value), sizeof packed.value);
     const StoredTensor& from = *packed.from;
-    if (from.layout != to.layout) return write_columns(from);
+    if (to.layout == TensorLayout::kColumns && from.layout != to.layout) return write_columns(from);
+    const bool tiles = to.layout == TensorLayout::kTiles;
+    if (tiles) tiles_.assign(static_cast<size_t>(to.bytes), std::byte{0});
     const bool same = from.type == to.type;
     const std::pmr::vector<float> columns =
         same || importance_ == nullptr ? std::pmr::vector<float>(memory_) : importance_->of(from);
     const uint64_t row_bytes = to.bytes_a_row();
     const uint64_t rows = to.rows();
-    const uint64_t chunk_rows = std::clamp<uint64_t>(kChunkBytes / row_bytes, 1, rows);
+    const uint64_t chunk_rows =
+        std::min(rows, std::max<uint64_t>(kChunkBytes / row_bytes / kTileRows, 1) * kTileRows);
     chunk_.resize(static_cast<size_t>(chunk_rows * row_bytes));
     for (uint64_t first = 0; first < rows; first += chunk_rows) {
       const uint64_t count = std::min(chunk_rows, rows - first);
@@ -155,9 +159,20 @@ class TensorPacker {
                        tensor_scale, chunk_.data() + i * row_bytes);
         });
       }
-      write(chunk_.data(), count * row_bytes);
+      if (tiles) {
+        run((count + kTileRows - 1) / kTileRows, kTileRows * row_bytes, [&](uint64_t begin, uint64_t end) {
+          const uint64_t row = begin * kTileRows;
+          pack_tiles(to.type, chunk_.data() + row * row_bytes, first + row,
+                     std::min(count, end * kTileRows) - row, rows, to.dimensions[0], tiles_.data());
+        });
+      } else {
+        write(chunk_.data(), count * row_bytes);
+      }
       source_.advise(from, platform::MemoryAdvice::DontNeed);
     }
+    if (!tiles) return;
+    for (uint64_t at = 0; at < to.bytes; at += kChunkBytes)
+      write(tiles_.data() + at, std::min(kChunkBytes, to.bytes - at));
   }
 
   /// Of all weights.
@@ -247,12 +262,35 @@ class TensorPacker {
   std::pmr::memory_resource* memory_;
   cpu::ThreadPool pool_;
   std::pmr::vector<std::byte> chunk_;
+  std::pmr::vector<std::byte> tiles_;  // of a whole tensor
   uint64_t done_ = 0;
 };
 
+/// Whether a device multiplies by the tensor: those are what tiles are for.
+bool is_matrix(const StoredTensor& tensor) {
+  return tensor.dimension_count == 2 && tensor.name.ends_with(".weight") &&
+         !tensor.name.ends_with(".ssm_conv1d.weight");
+}
+
+bool wants_tiles(std::string_view layout) {
+  if (!layout.empty() && layout != "cuda")
+    throw Error(INLAY_ERROR_INVALID_ARGUMENT, "layout is " + quoted(layout) + ", expected \"cuda\"");
+  return !layout.empty();
+}
+
+/// Fails for a package in tiles: they are not turned back.
+void check_rows(const ModelSource& source) {
+  for (const StoredTensor& tensor : source.tensors()) {
+    if (tensor.layout != TensorLayout::kTiles) continue;
+    throw Error(INLAY_ERROR_UNSUPPORTED, "tensor " + quoted(tensor.name) + " lies in the layout " +
+                                             std::string(kTilesLayout) +
+                                             ", from which nothing is packed: pack what it was made of");
+  }
+}
+
 /// The package's tensors: of what type, and from what. Names of tensors that the source has not are kept in
 /// `names`.
-std::pmr::vector<PackedTensor> plan_tensors(const ModelSource& source, Quantisation quantisation,
+std::pmr::vector<PackedTensor> plan_tensors(const ModelSource& source, Quantisation quantisation, bool tiles,
                                             std::pmr::vector<StoredTensor>& to,
                                             std::deque<std::string>& names,
                                             std::pmr::memory_resource* memory) {
@@ -286,6 +324,7 @@ std::pmr::vector<PackedTensor> plan_tensors(const ModelSource& source, Quantisat
     // As the kernels want it, so that opening the package has nothing to turn.
     if (from.name.ends_with(".ssm_conv1d.weight") && from.type == TensorType::F32)
       tensor.layout = TensorLayout::kColumns;
+    if (tiles && is_matrix(tensor)) tensor.layout = TensorLayout::kTiles;
     packed.push_back(entry);
     to.push_back(tensor);
     if (entry.scale_of == 0) continue;
@@ -306,7 +345,9 @@ void pack(Runtime& runtime, const PackWish& wish) {
   const Quantisation quantisation = quantisation_of(wish.quantisation);
   std::optional<ImportanceMatrix> importance;
   if (!wish.imatrix.empty()) importance.emplace(wish.imatrix, memory);
+  const bool tiles = wants_tiles(wish.layout);
   const ModelSourcePointer source = open_input(wish.input, memory);
+  check_rows(*source);
   if (!source->tensors().empty()) check_loadable(*source, memory);
   if (!source->notes().empty()) {
     runtime.log(INLAY_LOG_INFO, (std::string(wish.input) + ": " + std::string(source->notes())).c_str());
@@ -327,7 +368,7 @@ void pack(Runtime& runtime, const PackWish& wish) {
   if (tokenizer) contents.tokenizer = tokenizer->description;
   std::deque<std::string> names;
   std::pmr::vector<PackedTensor> packed =
-      plan_tensors(*source, quantisation, contents.tensors, names, memory);
+      plan_tensors(*source, quantisation, tiles, contents.tensors, names, memory);
 
   PackageWriter writer(wish.output, contents, memory);
   TensorPacker packer(*source, runtime.info().threads, writer, wish, importance ? &*importance : nullptr,

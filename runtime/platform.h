@@ -122,6 +122,13 @@ bool exists(const char* path) noexcept;
 /// The names of the files in a folder, sorted. Throws INLAY_ERROR_IO.
 std::vector<std::string> files_of_folder(const char* path);
 
+/// Brings pages of a mapping that is about to be read into memory, many at a time; a hint, which costs less
+/// than their faults one by one. Any memory, any alignment, any thread.
+void populate(const void* data, uint64_t bytes) noexcept;
+
+/// Of the system's memory pages.
+uint64_t page_bytes() noexcept;
+
 /// Nanoseconds of a clock that never goes back; its zero is arbitrary. Any thread, allocates nothing.
 uint64_t monotonic_ns() noexcept;
 

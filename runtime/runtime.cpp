@@ -69,6 +69,11 @@ Runtime::~Runtime() {
 }
 
 Device* Runtime::make_device(const inlay_runtime_params& params) {
+  if (params.weight_placement < INLAY_WEIGHTS_DEFAULT || params.weight_placement > INLAY_WEIGHTS_IN_PLACE) {
+    throw Error(
+        INLAY_ERROR_INVALID_ARGUMENT,
+        "weight_placement is " + std::to_string(params.weight_placement) + ", not an inlay_weight_placement");
+  }
   switch (params.device) {
     case INLAY_DEVICE_CPU:
       if (params.device_index != 0) {
@@ -79,7 +84,9 @@ Device* Runtime::make_device(const inlay_runtime_params& params) {
                               params.instruction_set == nullptr ? "" : params.instruction_set, &memory_);
     case INLAY_DEVICE_CUDA:
 #ifdef INLAY_HAS_CUDA
-      return cuda::make_device({params.device_index, params.cuda_stream, params.low_priority != 0}, &memory_);
+      return cuda::make_device({params.device_index, params.cuda_stream, params.low_priority != 0,
+                                static_cast<inlay_weight_placement>(params.weight_placement)},
+                               &memory_);
 #else
       throw Error(INLAY_ERROR_UNSUPPORTED, "this build of Inlay has no CUDA device");
 #endif

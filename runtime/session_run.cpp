@@ -220,7 +220,10 @@ inlay_status Session::run_slices(uint64_t budget_ns, Meanwhile* meanwhile) {
         if (!ran && ++stalled_ >= 4) costs.relax(kind);
         return INLAY_PENDING;
       }
-      const inlay_status status = device.run(scratch, pass_, slice_, end);
+      inlay_status status = device.run(scratch, pass_, slice_, end);
+      // A slice's cost is all of it: the device leaves the wait for a pass's last one to others.
+      if (status == INLAY_OK && !whole && end == slices_ && device.asynchronous())
+        status = wait_for_queue(UINT64_MAX);
       if (status != INLAY_OK) return status;
       const uint64_t after = now_ns();
       if (!whole) {

@@ -7,6 +7,7 @@
 #include "tests/cuda_host.h"
 #include "tests/host.h"
 #include "tests/interposed_cuda.h"
+#include "tests/temporary_folder.h"
 #include "tests/test_data.h"
 
 using namespace inlay::test;
@@ -19,11 +20,35 @@ namespace {
 constexpr RuntimeWish kCuda{.device = INLAY_DEVICE_CUDA};
 const char* const kModel = "blocks32.gguf";
 
+/// A package in the device's layout of the small model, and a runtime that leaves weights in place.
+class PackageInPlace {
+ public:
+  PackageInPlace() : path_(folder_.file("tiles.inlay")) {
+    inlay_pack_params params = INLAY_PACK_PARAMS_INIT;
+    params.layout = "cuda";
+    const Handle<inlay_runtime> packer = make_runtime();
+    REQUIRE(inlay_pack(packer.get(), own_data(kModel).string().c_str(), path_.c_str(), &params) == INLAY_OK);
+    RuntimeWish wish = kCuda;
+    wish.weight_placement = INLAY_WEIGHTS_IN_PLACE;
+    runtime_ = make_runtime(wish);
+    file_ = open_file(runtime_.get(), path_);
+  }
+  inlay_runtime* runtime() const { return runtime_.get(); }
+  inlay_file* file() const { return file_.get(); }
+
+ private:
+  TemporaryFolder folder_;
+  std::string path_;
+  Handle<inlay_runtime> runtime_;
+  Handle<inlay_file> file_;
+};
+
 struct Parents {
   inlay_runtime* runtime;
   inlay_file* file;
   inlay_model* model;
   inlay_session* session;
+  inlay_file* in_place;
 };
 
 struct Creation {
@@ -76,6 +101,13 @@ const Creation kCreations[] = {
      [](const Parents& parents) {
        inlay_model* made = nullptr;
        const inlay_status status = inlay_model_create(parents.file, nullptr, &made);
+       inlay_model_destroy(made);
+       return status;
+     }},
+    {"model in place",
+     [](const Parents& parents) {
+       inlay_model* made = nullptr;
+       const inlay_status status = inlay_model_create(parents.in_place, nullptr, &made);
        inlay_model_destroy(made);
        return status;
      }},
@@ -172,7 +204,8 @@ TEST_CASE("cuda faults: every call of a create fails once") {
     const OpenModel model(own_data(kModel), kCuda);
     const Handle<inlay_session> session = model.session(session_params(300, true));
     step(session.get(), 1, model.vocabulary());
-    const Parents parents{model.runtime(), model.file(), model.get(), session.get()};
+    const PackageInPlace package;
+    const Parents parents{model.runtime(), model.file(), model.get(), session.get(), package.file()};
     const CudaUse before = cuda_use();
     for (const Creation& creation : kCreations) {
       CAPTURE(std::string(creation.name));
@@ -207,7 +240,8 @@ TEST_CASE("cuda faults: memory that the device or the host does not give is said
   const OpenModel model(own_data(kModel), kCuda);
   const Handle<inlay_session> session = model.session(session_params(300, true));
   step(session.get(), 1, model.vocabulary());
-  const Parents parents{model.runtime(), model.file(), model.get(), session.get()};
+  const PackageInPlace package;
+  const Parents parents{model.runtime(), model.file(), model.get(), session.get(), package.file()};
   const CudaUse before = cuda_use();
   count_only_memory(true);
   for (const Creation& creation : kCreations) {
@@ -217,7 +251,8 @@ TEST_CASE("cuda faults: memory that the device or the host does not give is said
         1, cudaErrorMemoryAllocation, [&] { return creation.run(parents); },
         [&](inlay_status status) {
           CHECK(status == INLAY_ERROR_OUT_OF_MEMORY);
-          const std::string message = message_of(model.runtime());
+          const bool in_place = std::string(creation.name) == "model in place";
+          const std::string message = message_of(in_place ? package.runtime() : model.runtime());
           CAPTURE(message);
           CHECK(message.find("memory for") != std::string::npos);
           CHECK((message.find("missing") != std::string::npos ||
@@ -326,4 +361,56 @@ TEST_CASE("cuda faults: work takes nothing, and stays off the default stream") {
   }
   CHECK(cuda_use().taking == taking);
   CHECK(cuda_use().default_stream == 0);
+}
+
+TEST_CASE("cuda faults: of two devices, only the runtime's own is ever used, and the host's stays current") {
+  INLAY_CUDA_ONLY();
+  struct Pretence {
+    Pretence() { pretend_two_devices(true); }
+    ~Pretence() { pretend_two_devices(false); }
+  } pretence;
+  const uint64_t before = cuda_use().elsewhere;
+  {
+    RuntimeWish wish = kCuda;
+    wish.device_index = 1;
+    const OpenModel model(own_data(kModel), wish);
+    CHECK(current_cuda_device() == 0);
+    const Handle<inlay_session> session = model.session(session_params(300, true));
+    CHECK(current_cuda_device() == 0);
+    const Parents parents{model.runtime(), model.file(), model.get(), session.get(), model.file()};
+    for (const Creation& creation : kCreations) {
+      if (std::string(creation.name) == "runtime") continue;  // of the first device
+      CAPTURE(std::string(creation.name));
+      CHECK(creation.run(parents) == INLAY_OK);
+      CHECK(current_cuda_device() == 0);
+    }
+    for (const Feed& feed : kFeeds) {
+      CAPTURE(std::string(feed.name));
+      CHECK(feed.run(session.get()) == INLAY_OK);
+      CHECK(current_cuda_device() == 0);
+    }
+    const std::vector<std::byte> saved = save_to_memory(session.get());
+    CHECK(inlay_session_load_memory(session.get(), saved.data(), saved.size()) == INLAY_OK);
+    CHECK(inlay_session_begin_step(session.get(), 1) == INLAY_OK);
+    while (inlay_session_poll(session.get()) == INLAY_PENDING) {
+    }
+    CHECK(inlay_session_finish(session.get()) == INLAY_OK);
+    const float* row = nullptr;
+    CHECK(inlay_session_hidden(session.get(), 0, &row) == INLAY_OK);
+    CHECK(current_cuda_device() == 0);
+    CHECK(cuda_use().elsewhere == before);
+    // Calls that fail leave it as well, that which makes a device current among them.
+    for (uint64_t call = 1;; ++call) {
+      fail_cuda_call(call, cudaErrorUnknown);
+      const inlay_status status = kCreations[2].run(parents);
+      const bool has_failed = cuda_call_has_failed();
+      fail_cuda_call(0, cudaSuccess);
+      CHECK(current_cuda_device() == 0);
+      if (!has_failed) {
+        CHECK(status == INLAY_OK);
+        break;
+      }
+    }
+  }
+  CHECK(current_cuda_device() == 0);
 }

@@ -78,11 +78,12 @@ struct Matrix {
       std::memcpy(file.data() + 1 + r * stride, file.data() + 1 + r % period * stride, stride);
     }
     const DeviceArray<std::byte> blocks(file);  // at an odd address
-    INLAY_CUDA(cudaMalloc(&data, packed_bytes(type, rows, columns)));
+    INLAY_CUDA(cudaMalloc(&data, bytes_in_tiles(type, rows, columns)));
     const uint32_t cut = rows / 2 / 8 * 8;  // in two chunks, as an upload does it
     if (cut != 0) INLAY_CUDA(repack(type, blocks.get() + 1, 0, cut, rows, columns, data, nullptr));
     INLAY_CUDA(repack(type, blocks.get() + 1 + cut * stride, cut, rows - cut, rows, columns, data, nullptr));
     INLAY_CUDA(cudaDeviceSynchronize());
+    check_tiles(type, file.data() + 1, columns);
     packed = {data, type, rows, columns, 0.5f};
   }
   Matrix(const Matrix&) = delete;
@@ -96,6 +97,15 @@ struct Matrix {
     double sum = 0;
     for (uint32_t k = 0; k < packed.columns; ++k) sum += weight(row, k) * x[k];
     return sum;
+  }
+
+  /// The device packs what the host does.
+  void check_tiles(TensorType type, const std::byte* blocks, uint32_t columns) const {
+    const uint64_t tiles = uint64_t{(rows + 7) / 8} * ((columns + 255) / 256) * tile_bytes(type);
+    std::vector<std::byte> expected(bytes_in_tiles(type, rows, columns)), found(tiles);
+    pack_tiles(type, blocks, 0, rows, rows, columns, expected.data());
+    INLAY_CUDA(cudaMemcpy(found.data(), data, tiles, cudaMemcpyDeviceToHost));
+    CHECK(std::memcmp(found.data(), expected.data(), tiles) == 0);
   }
 
   void* data = nullptr;

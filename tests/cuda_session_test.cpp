@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -257,6 +258,88 @@ TEST_CASE("cuda: loading reports its progress, can be stopped, and leaves nothin
     CHECK(model == nullptr);
   }
   CHECK(free_device_memory() == before);
+}
+
+/// Logits of a model on both paths, and of its MTP head.
+Logits play(inlay_model* model) {
+  inlay_model_info info = INLAY_MODEL_INFO_INIT;
+  REQUIRE(inlay_model_get_info(model, &info) == INLAY_OK);
+  const uint32_t vocabulary = info.vocabulary_size;
+  const inlay_session_params params = session_params(600, info.mtp_layers > 0);
+  inlay_session* made = nullptr;
+  REQUIRE(inlay_session_create(model, &params, &made) == INLAY_OK);
+  const Handle<inlay_session> session(made);
+  Logits all = prefill(session.get(), random_tokens(3, 300, vocabulary), vocabulary);
+  const auto add = [&](const Logits& more) { all.insert(all.end(), more.begin(), more.end()); };
+  for (const Logits& row : verify(session.get(), random_tokens(4, 8, vocabulary), vocabulary)) add(row);
+  commit(session.get(), 3);
+  add(step(session.get(), 1, vocabulary));
+  if (info.mtp_layers == 0) return all;
+  REQUIRE(inlay_session_reset(session.get()) == INLAY_OK);
+  const std::vector<int32_t> tokens = random_tokens(5, 12, vocabulary);
+  Logits mtp((tokens.size() - 1) * vocabulary);
+  REQUIRE(inlay_session_mtp_logits(session.get(), tokens.data(), tokens.size(), mtp.data()) == INLAY_OK);
+  add(mtp);
+  return all;
+}
+
+Handle<inlay_model> make_model(inlay_file* file) {
+  inlay_model* model = nullptr;
+  REQUIRE(inlay_model_create(file, nullptr, &model) == INLAY_OK);
+  return Handle<inlay_model>(model);
+}
+
+TEST_CASE("cuda: a package in the device's layout gives the file's bits, copied and in place, as planned") {
+  INLAY_CUDA_ONLY();
+  const TemporaryFolder folder;
+  const Handle<inlay_runtime> packer = make_runtime({.threads = 2});
+  for (const std::filesystem::path& path : small_models()) {
+    CAPTURE(path.string());
+    const std::string package = folder.file(path.stem().string() + ".inlay");
+    inlay_pack_params pack_params = INLAY_PACK_PARAMS_INIT;
+    pack_params.layout = "cuda";
+    REQUIRE(inlay_pack(packer.get(), path.string().c_str(), package.c_str(), &pack_params) == INLAY_OK);
+    const Logits of_file = play(OpenModel(path, kCuda).get());
+    for (const int32_t placement : {INLAY_WEIGHTS_COPIED, INLAY_WEIGHTS_IN_PLACE}) {
+      CAPTURE(placement);
+      RuntimeWish wish = kCuda;
+      wish.weight_placement = placement;
+      const uint64_t before = free_device_memory();
+      const OpenModel model(package, wish);
+      const inlay_memory_plan plan = plan_of(model, session_params(600));
+      CHECK(before - free_device_memory() == plan.model_device);
+      if (placement == INLAY_WEIGHTS_IN_PLACE) CHECK(plan.model_device <= uint64_t{2} << 20);
+      CHECK(same_bits(play(model.get()), of_file));
+      // Three models of one mapping, of which the first and the second go before the last.
+      const Handle<inlay_file> file = open_file(model.runtime(), package);
+      Handle<inlay_model> models[3];
+      for (Handle<inlay_model>& each : models) each = make_model(file.get());
+      models[0].reset();
+      CHECK(same_bits(play(models[1].get()), of_file));
+      models[1].reset();
+      CHECK(same_bits(play(models[2].get()), of_file));
+    }
+    // At an odd address nothing can be used in place: it is copied, as planned.
+    const std::vector<std::byte> bytes = read_bytes(package);
+    std::vector<std::byte> odd(bytes.size() + 1);
+    std::memcpy(odd.data() + 1, bytes.data(), bytes.size());
+    RuntimeWish wish = kCuda;
+    wish.weight_placement = INLAY_WEIGHTS_IN_PLACE;
+    const Handle<inlay_runtime> runtime = make_runtime(wish);
+    inlay_source source = INLAY_SOURCE_INIT;
+    source.data = odd.data() + 1;
+    source.data_size = bytes.size();
+    inlay_file* opened = nullptr;
+    REQUIRE(inlay_file_open(runtime.get(), &source, &opened) == INLAY_OK);
+    const Handle<inlay_file> file(opened);
+    const uint64_t before = free_device_memory();
+    const Handle<inlay_model> model = make_model(file.get());
+    inlay_memory_plan plan = INLAY_MEMORY_PLAN_INIT;
+    const inlay_session_params params = session_params(600);
+    REQUIRE(inlay_file_plan(file.get(), &params, &plan) == INLAY_OK);
+    CHECK(before - free_device_memory() == plan.model_device);
+    CHECK(same_bits(play(model.get()), of_file));
+  }
 }
 
 TEST_CASE("cuda: published checkpoints in FP8, NVFP4 and BF16, packed, give their golden logits") {

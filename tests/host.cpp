@@ -108,9 +108,20 @@ Handle<inlay_runtime> make_runtime(const RuntimeWish& wish) {
   params.device = wish.device;
   params.cuda_stream = wish.cuda_stream;
   params.low_priority = wish.low_priority ? 1 : 0;
+  params.device_index = wish.device_index;
+  params.weight_placement = wish.weight_placement;
   inlay_runtime* runtime = nullptr;
   require(inlay_runtime_create(&params, &runtime), "runtime", "");
   return Handle<inlay_runtime>(runtime);
+}
+
+Handle<inlay_file> open_file(inlay_runtime* runtime, const std::filesystem::path& path) {
+  const std::string name = path.string();
+  inlay_source source = INLAY_SOURCE_INIT;
+  source.path = name.c_str();
+  inlay_file* file = nullptr;
+  if (inlay_file_open(runtime, &source, &file) != INLAY_OK) throw std::runtime_error(message_of(runtime));
+  return Handle<inlay_file>(file);
 }
 
 uint64_t memory_of(inlay_runtime* runtime) {

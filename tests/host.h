@@ -78,9 +78,12 @@ struct RuntimeWish {
   int32_t device = INLAY_DEVICE_CPU;
   void* cuda_stream = nullptr;
   bool low_priority = false;
+  uint32_t device_index = 0;
+  int32_t weight_placement = INLAY_WEIGHTS_DEFAULT;
 };
 Handle<inlay_runtime> make_runtime(const RuntimeWish& wish = {});
 uint64_t memory_of(inlay_runtime* runtime);
+Handle<inlay_file> open_file(inlay_runtime* runtime, const std::filesystem::path& path);
 
 /// Those of "" (the best), "scalar", "avx2", "avx512", "amx" and "neon" that this processor and this build
 /// have.

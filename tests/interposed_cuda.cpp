@@ -1,6 +1,7 @@
 #include "tests/interposed_cuda.h"
 
 #include <atomic>
+#include <cstring>
 
 namespace {
 
@@ -9,11 +10,20 @@ std::atomic<bool> failed = false, only_memory = false;
 std::atomic<cudaError_t> fail_with = cudaSuccess, last_error = cudaSuccess;
 std::atomic<const char*> failed_name = "";
 std::atomic<int64_t> blocks = 0, objects = 0;
-std::atomic<uint64_t> taking = 0, default_stream = 0;
+std::atomic<uint64_t> taking = 0, default_stream = 0, elsewhere = 0;
+std::atomic<bool> two_devices = false;
+thread_local int current = 0;  // of two
 
 enum class Kind { kPlain, kMemory, kObject };
 
+bool may_be_anywhere(const char* name) {
+  for (const char* each : {"cudaGetDevice", "cudaSetDevice", "cudaGetDeviceCount"})
+    if (std::strcmp(name, each) == 0) return true;
+  return false;
+}
+
 bool fails(const char* name, Kind kind) {
+  if (two_devices && current == 0 && !may_be_anywhere(name)) ++elsewhere;
   if (kind != Kind::kPlain) ++taking;
   if (only_memory && kind != Kind::kMemory) return false;
   uint64_t left = fail_in;
@@ -29,6 +39,13 @@ bool fails(const char* name, Kind kind) {
 cudaError_t taken(cudaError_t error, std::atomic<int64_t>& count) {
   if (error == cudaSuccess) ++count;
   return error;
+}
+
+/// The real one of two devices; which was meant is looked at.
+int real_device(int device) {
+  if (!two_devices) return device;
+  if (device == 0) ++elsewhere;
+  return 0;
 }
 
 void look_at(cudaStream_t stream) {
@@ -67,12 +84,10 @@ void look_at(cudaStream_t stream) {
 
 extern "C" {
 
-INLAY_WRAP(cudaGetDevice, kPlain, (int* device), (device))
-INLAY_WRAP(cudaSetDevice, kPlain, (int device), (device))
-INLAY_WRAP(cudaGetDeviceCount, kPlain, (int* count), (count))
-INLAY_WRAP(cudaGetDeviceProperties, kPlain, (cudaDeviceProp * properties, int device), (properties, device))
+INLAY_WRAP(cudaGetDeviceProperties, kPlain, (cudaDeviceProp * properties, int device),
+           (properties, real_device(device)))
 INLAY_WRAP(cudaDeviceGetAttribute, kPlain, (int* value, cudaDeviceAttr which, int device),
-           (value, which, device))
+           (value, which, real_device(device)))
 INLAY_WRAP(cudaDeviceGetStreamPriorityRange, kPlain, (int* lowest, int* highest), (lowest, highest))
 INLAY_WRAP(cudaFuncSetAttribute, kPlain, (const void* kernel, cudaFuncAttribute which, int value),
            (kernel, which, value))
@@ -80,6 +95,8 @@ INLAY_WRAP(cudaFuncGetAttributes, kPlain, (cudaFuncAttributes * attributes, cons
            (attributes, kernel))
 INLAY_WRAP(cudaEventElapsedTime, kPlain, (float* time, cudaEvent_t start, cudaEvent_t end),
            (time, start, end))
+INLAY_WRAP(cudaHostGetDevicePointer, kPlain, (void** device, void* host, unsigned flags),
+           (device, host, flags))
 INLAY_WRAP(cudaEventSynchronize, kPlain, (cudaEvent_t event), (event))
 INLAY_WRAP(cudaGetDriverEntryPointByVersion, kPlain,
            (const char* symbol, void** function, unsigned version, unsigned long long flags,
@@ -123,6 +140,29 @@ INLAY_WRAP_QUEUEING(cudaStreamBeginCapture, (cudaStream_t stream, cudaStreamCapt
 INLAY_WRAP_QUEUEING(cudaStreamQuery, (cudaStream_t stream), (stream))
 INLAY_WRAP_QUEUEING(cudaStreamSynchronize, (cudaStream_t stream), (stream))
 
+cudaError_t __real_cudaGetDevice(int* device);
+cudaError_t __wrap_cudaGetDevice(int* device) {
+  if (fails("cudaGetDevice", Kind::kPlain)) return fail_with;
+  if (!two_devices) return __real_cudaGetDevice(device);
+  *device = current;
+  return cudaSuccess;
+}
+cudaError_t __real_cudaSetDevice(int device);
+cudaError_t __wrap_cudaSetDevice(int device) {
+  if (fails("cudaSetDevice", Kind::kPlain)) return fail_with;
+  if (!two_devices) return __real_cudaSetDevice(device);
+  if (device < 0 || device > 1) return cudaErrorInvalidDevice;
+  current = device;
+  return cudaSuccess;
+}
+cudaError_t __real_cudaGetDeviceCount(int* count);
+cudaError_t __wrap_cudaGetDeviceCount(int* count) {
+  if (fails("cudaGetDeviceCount", Kind::kPlain)) return fail_with;
+  const cudaError_t error = __real_cudaGetDeviceCount(count);
+  if (error == cudaSuccess && two_devices) *count = 2;
+  return error;
+}
+
 // What <<<>>> becomes; its error is found by cudaGetLastError alone.
 cudaError_t __real___cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void** arguments,
                                       size_t shared, cudaStream_t stream);
@@ -163,6 +203,11 @@ void fail_cuda_call(uint64_t call, cudaError_t error) {
 bool cuda_call_has_failed() { return failed; }
 const char* failed_cuda_call() { return failed_name; }
 void count_only_memory(bool only) { only_memory = only; }
-CudaUse cuda_use() { return {blocks, objects, taking, default_stream}; }
+CudaUse cuda_use() { return {blocks, objects, taking, default_stream, elsewhere}; }
+void pretend_two_devices(bool two) {
+  two_devices = two;
+  current = 0;
+}
+int current_cuda_device() { return current; }
 
 }  // namespace inlay::test

@@ -146,6 +146,33 @@ TEST_CASE("pack: progress rises, and can stop it without a trace") {
   CHECK(folder.files() == 0);
 }
 
+TEST_CASE("pack: a package for CUDA devices says so to every other") {
+  const TemporaryFolder folder;
+  const Handle<inlay_runtime> runtime = make_runtime({.threads = 2});
+  inlay_pack_params params = INLAY_PACK_PARAMS_INIT;
+  params.layout = "cuda";
+  for (const std::filesystem::path& path : own_models()) {
+    CAPTURE(path.string());
+    const std::string package = packed(runtime.get(), path, folder, &params);
+    const Handle<inlay_file> file = open_file(runtime.get(), package);
+    CHECK(inlay_file_verify(file.get(), nullptr, nullptr) == INLAY_OK);
+    inlay_model* model = nullptr;
+    CHECK(inlay_model_create(file.get(), nullptr, &model) == INLAY_ERROR_UNSUPPORTED);
+    CHECK(model == nullptr);
+    CHECK(message_of(runtime.get()).find("cuda-tiles-1") != std::string::npos);
+    CHECK(message_of(runtime.get()).find("pack the model again") != std::string::npos);
+    inlay_memory_plan plan = INLAY_MEMORY_PLAN_INIT;
+    CHECK(inlay_file_plan(file.get(), nullptr, &plan) == INLAY_ERROR_UNSUPPORTED);
+    const std::string again = folder.file("again.inlay");
+    CHECK(inlay_pack(runtime.get(), package.c_str(), again.c_str(), nullptr) == INLAY_ERROR_UNSUPPORTED);
+    CHECK(message_of(runtime.get()).find("cuda-tiles-1") != std::string::npos);
+  }
+  params.layout = "vulkan";
+  CHECK(inlay_pack(runtime.get(), own_models().front().string().c_str(), folder.file("o.inlay").c_str(),
+                   &params) == INLAY_ERROR_INVALID_ARGUMENT);
+  CHECK(message_of(runtime.get()).find("vulkan") != std::string::npos);
+}
+
 TEST_CASE("pack: wrong wishes are refused with words") {
   const TemporaryFolder folder;
   const Handle<inlay_runtime> runtime = make_runtime();

@@ -26,15 +26,6 @@ std::vector<uint64_t> numbers_of(const inlay_memory_plan& plan) {
           plan.delta_net_state, plan.window};
 }
 
-Handle<inlay_file> open_file(inlay_runtime* runtime, const std::filesystem::path& path) {
-  const std::string name = path.string();
-  inlay_source source = INLAY_SOURCE_INIT;
-  source.path = name.c_str();
-  inlay_file* file = nullptr;
-  REQUIRE(inlay_file_open(runtime, &source, &file) == INLAY_OK);
-  return Handle<inlay_file>(file);
-}
-
 /// All that a session's parameters decide, for one model.
 std::vector<inlay_session_params> many_params(bool mtp) {
   std::vector<inlay_session_params> all;

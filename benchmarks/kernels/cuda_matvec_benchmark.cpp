@@ -72,14 +72,14 @@ Arena arena = {nullptr, uint64_t{18} << 30, 0};
 
 PackedMatrix make_matrix(TensorType type, uint32_t rows, uint32_t columns) {
   void* blocks = random_pool(type, columns);
-  void* data = arena.take(packed_bytes(type, rows, columns));
+  void* data = arena.take(bytes_in_tiles(type, rows, columns));
   for (uint32_t r = 0; r < rows; r += kPoolRows) {
     CHECK_CUDA(repack(type, blocks, r, std::min(kPoolRows, rows - r), rows, columns, data, nullptr));
   }
   return {data, type, rows, columns, 1e-3f};
 }
 
-uint64_t bytes_of(const PackedMatrix& m) { return packed_bytes(m.type, m.rows, m.columns); }
+uint64_t bytes_of(const PackedMatrix& m) { return bytes_in_tiles(m.type, m.rows, m.columns); }
 
 struct Buffers {
   __half* activations;
@@ -170,7 +170,7 @@ void bench_type(const MatvecDevice& device, cudaStream_t stream, const Buffers& 
                 const std::vector<Shape>& shapes) {
   for (const Shape& shape : shapes) {
     const bool paired = shape.epilogue == Epilogue::kSwiGlu;
-    const uint64_t each = packed_bytes(type, shape.rows, shape.columns) * (paired ? 2 : 1);
+    const uint64_t each = bytes_in_tiles(type, shape.rows, shape.columns) * (paired ? 2 : 1);
     const uint32_t copies = static_cast<uint32_t>(std::clamp<uint64_t>((300ull << 20) / each, 2, 64));
     std::vector<MatvecLaunch> distinct;
     for (uint32_t i = 0; i < copies; ++i) {

@@ -91,7 +91,7 @@ std::string Options::model() const {
 }
 
 std::vector<std::string> common_options(std::vector<std::string> more) {
-  for (const char* name : {"--device", "--threads", "--context", "--kv", "--instruction-set"})
+  for (const char* name : {"--device", "--threads", "--context", "--kv", "--instruction-set", "--weights"})
     more.emplace_back(name);
   return more;
 }
@@ -142,6 +142,12 @@ Runtime make_runtime(const Options& options) {
   params.threads = static_cast<uint32_t>(std::min<uint64_t>(options.number("--threads", 0), UINT32_MAX));
   const std::string instruction_set = options.text("--instruction-set", "");
   params.instruction_set = instruction_set.empty() ? nullptr : instruction_set.c_str();
+  const std::string weights = options.text("--weights", "default");
+  if (weights != "default" && weights != "copied" && weights != "in-place")
+    throw Failure("--weights is default, copied or in-place, not \"" + weights + "\"");
+  params.weight_placement = weights == "copied"     ? INLAY_WEIGHTS_COPIED
+                            : weights == "in-place" ? INLAY_WEIGHTS_IN_PLACE
+                                                    : INLAY_WEIGHTS_DEFAULT;
   std::string message;
   params.log = [](void* user_data, inlay_log_level, const char* text) {
     *static_cast<std::string*>(user_data) = text;

@@ -13,6 +13,7 @@ constexpr char kHelp[] =
     "  inlay plan MODEL                 the memory it will take, from its header alone\n"
     "  inlay pack INPUT -o OUT.inlay    a package of a GGUF file or of a safetensors folder\n"
     "      [--quant q8_0|q6_k|q5_k_m|q4_k_m|q2_k|fp8|nvfp4] [--imatrix FILE]\n"
+    "      [--layout cuda]              matrices as CUDA devices read them: nothing else opens it\n"
     "  inlay generate MODEL -p TEXT     text after a prompt, as it comes\n"
     "      [-n N] [--tokens 1,2,3] [--special] [--ignore-end] [--budget-us U]\n"
     "      [--temp T] [--top-p P] [--top-k K] [--min-p M] [--repeat-penalty R] [--frequency-penalty F]\n"
@@ -25,8 +26,9 @@ constexpr char kHelp[] =
     "  inlay tokenize MODEL [--special]   stdin to ids      inlay detokenize MODEL   and back\n"
     "  inlay bench MODEL [--prefill N] [--decode N] [--depth N] [--draft ...] [--sessions K] [--repeat R]\n"
     "\n"
-    "  Every call takes --device cpu|cuda, --threads N, --context N, --kv f16|fp8|q8 and\n"
-    "  --instruction-set NAME; --json prints one JSON object a line for programs.\n";
+    "  Every call takes --device cpu|cuda, --threads N, --context N, --kv f16|fp8|q8,\n"
+    "  --instruction-set NAME and --weights default|copied|in-place (what that layout is for);\n"
+    "  --json prints one JSON object a line for programs.\n";
 
 struct Call {
   std::string_view name;

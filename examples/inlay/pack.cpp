@@ -18,15 +18,17 @@ inlay_status show_progress(void* user_data, uint64_t done, uint64_t total) {
 }  // namespace
 
 int run_pack(int count, char** words) {
-  const Options options(count, words, common_options({"-o", "--quant", "--imatrix"}), {"--json"});
+  const Options options(count, words, common_options({"-o", "--quant", "--imatrix", "--layout"}), {"--json"});
   if (!options.has("-o")) throw Failure("-o OUT.inlay is missing");
   const std::string output = options.text("-o", "");
   const std::string quantisation = options.text("--quant", "");
   const std::string imatrix = options.text("--imatrix", "");
+  const std::string layout = options.text("--layout", "");
   const Runtime runtime = make_runtime(options);
   inlay_pack_params params = INLAY_PACK_PARAMS_INIT;
   if (options.has("--quant")) params.quantisation = quantisation.c_str();
   if (options.has("--imatrix")) params.imatrix = imatrix.c_str();
+  if (options.has("--layout")) params.layout = layout.c_str();
   uint64_t shown = UINT64_MAX;
   const bool terminal = ::isatty(STDERR_FILENO) != 0;
   if (terminal) params.progress = show_progress;

@@ -123,6 +123,18 @@ typedef enum inlay_log_level {
  * works. */
 typedef void (*inlay_log_fn)(void *user_data, inlay_log_level level, const char *message);
 
+/* Where a CUDA device keeps the weights of a package in its own layout (see inlay_pack_params.layout). Every
+ * other weight, that of a GGUF file too, is copied to the device whatever is chosen: its blocks lie as no
+ * kernel of it reads them. A plan's model_device says what is copied. The CPU uses all weights in place. */
+typedef enum inlay_weight_placement {
+  INLAY_WEIGHTS_DEFAULT = 0, /* in place where the device's memory is the host's (integrated), else copied */
+  INLAY_WEIGHTS_COPIED = 1,  /* to the device's own memory */
+  /* Read where they are mapped: from the host's memory, by every pass. The mapping is pinned while the model
+   * lives, unless the device reads pageable memory through the host's page tables. INLAY_ERROR_UNSUPPORTED,
+   * from inlay_runtime_create, on a device that can do neither. */
+  INLAY_WEIGHTS_IN_PLACE = 2
+} inlay_weight_placement;
+
 typedef struct inlay_runtime_params {
   uint32_t struct_size;
   int32_t device;                   /* an inlay_device */
@@ -136,6 +148,7 @@ typedef struct inlay_runtime_params {
                                   "amx" or "neon": for tests, and to compare */
   void *cuda_stream;           /* a cudaStream_t of the host's on that device; null: one of Inlay's own */
   uint32_t low_priority;       /* not 0: Inlay's own stream gives way to the host's others */
+  uint32_t reserved;           /* not read */
   uint32_t guard_mappings;     /* not 0: a mapped file that another program cuts short is INLAY_ERROR_IO, and
                                   not a SIGBUS that ends the process: of an open or create, or of the next
                                   work of a session of that model, which is then as before the work and can
@@ -147,9 +160,10 @@ typedef struct inlay_runtime_params {
                                   Inlay's as long as Inlay is loaded. At most 1,024 mapped files. Systems
                                   without SIGBUS (Windows) let nobody cut short a mapped file: there it does
                                   nothing */
+  int32_t weight_placement;    /* an inlay_weight_placement */
 } inlay_runtime_params;
 #define INLAY_RUNTIME_PARAMS_INIT \
-  { sizeof(inlay_runtime_params), 0, 0, 0, NULL, NULL, NULL, 0, NULL, NULL, 0, 0 }
+  { sizeof(inlay_runtime_params), 0, 0, 0, NULL, NULL, NULL, 0, NULL, NULL, 0, 0, 0, 0 }
 
 /* Makes a runtime: its threads are started here, once. params may be null for all defaults.
  * INLAY_ERROR_UNSUPPORTED where the device is not in this build or not in this machine; the words of an
@@ -358,15 +372,21 @@ typedef struct inlay_pack_params {
       *imatrix; /* path of an importance matrix in llama.cpp's GGUF form, for the K types; null: none */
   inlay_progress_fn progress;
   void *progress_user_data;
+  const char *layout; /* null: matrices lie row after row, as in a GGUF file, and every device opens the
+                         package; "cuda": as CUDA devices read them, so that opening copies them as they are,
+                         or uses them in place. Only CUDA devices open such a package, of libraries that know
+                         this layout (its name, with a version, is in the package); it cannot be packed again.
+                         FP8 weights take twice their bytes, as on the device. Needs no such device itself. */
 } inlay_pack_params;
 #define INLAY_PACK_PARAMS_INIT \
-  { sizeof(inlay_pack_params), NULL, NULL, NULL, NULL }
+  { sizeof(inlay_pack_params), NULL, NULL, NULL, NULL, NULL }
 
 /* Writes the package `output` from the file or folder `input`; params may be null. Runs on the runtime's
- * threads; takes a few tens of megabytes and the tokenizer's size of the runtime's memory. The package is
- * written beside its place, as OUTPUT.partial, and takes it when it is whole and on disk: after an error the
- * output is absent or what it was before, and what a killed program leaves the next call replaces.
- * INLAY_ERROR_IO where the disk is too small, said before anything is written. */
+ * threads; takes a few tens of megabytes and the tokenizer's size of the runtime's memory, and the size of
+ * the largest tensor where a layout is given. The package is written beside its place, as OUTPUT.partial, and
+ * takes it when it is whole and on disk: after an error the output is absent or what it was before, and what
+ * a killed program leaves the next call replaces. INLAY_ERROR_IO where the disk is too small, said before
+ * anything is written. */
 INLAY_API inlay_status inlay_pack(inlay_runtime *runtime, const char *input, const char *output,
                                   const inlay_pack_params *params);
 

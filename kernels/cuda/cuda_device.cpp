@@ -43,6 +43,22 @@ int choose_device(uint32_t index) {
   return static_cast<int>(index);
 }
 
+/// In place by default where the device's memory is the host's. Pageable access alone says nothing of how
+/// fast: a card behind a bus may have it as well.
+WeightPlacement choose_placement(inlay_weight_placement wanted, const cudaDeviceProp& device) {
+  const bool direct = device.pageableMemoryAccessUsesHostPageTables != 0;
+  const bool pinned = device.hostRegisterReadOnlySupported != 0 && device.canMapHostMemory != 0;
+  if (wanted == INLAY_WEIGHTS_COPIED || (wanted == INLAY_WEIGHTS_DEFAULT && device.integrated == 0))
+    return WeightPlacement::kCopied;
+  if (direct) return WeightPlacement::kDirect;
+  if (pinned) return WeightPlacement::kPinned;
+  if (wanted == INLAY_WEIGHTS_DEFAULT) return WeightPlacement::kCopied;
+  throw Error(INLAY_ERROR_UNSUPPORTED,
+              std::string(device.name) +
+                  " cannot read weights where they are mapped: weight_placement has to "
+                  "be INLAY_WEIGHTS_COPIED");
+}
+
 void check_shape(const ModelShape& s) {
   const auto refuse = [](const std::string& what) {
     throw Error(INLAY_ERROR_UNSUPPORTED, "CUDA device: " + what);
@@ -74,6 +90,7 @@ class CudaDevice final : public Device {
     }
     std::snprintf(name_, sizeof(name_), "%s", properties.name);
     std::snprintf(architecture_, sizeof(architecture_), "sm_%d%d", properties.major, properties.minor);
+    placement_ = choose_placement(params.placement, properties);
     pass_.attention_blocks = static_cast<uint32_t>(properties.multiProcessorCount) * 2;
     pass_.shared_bytes = static_cast<uint32_t>(properties.sharedMemPerBlockOptin);
     pass_.clusters = properties.major >= 9;
@@ -96,6 +113,7 @@ class CudaDevice final : public Device {
   }
 
   std::pmr::memory_resource* memory() const { return memory_; }
+  bool reads_tiles() const override { return true; }
   const char* name() const override { return name_; }
   const char* instruction_set() const override { return architecture_; }
   uint32_t default_prefill_chunk(const ModelShape&) const override { return 4096; }
@@ -109,7 +127,7 @@ class CudaDevice final : public Device {
   DeviceBytes plan_weights(const ModelWeights& weights) const override {
     check_shape(weights.shape);
     Layout device;
-    lay_out_weights(weights, device, nullptr);
+    lay_out_weights(weights, placement_, device, nullptr);
     Layout host;
     host.take<CudaWeights>(1);
     host.take<LayerWeights>(weights.shape.layers);
@@ -143,13 +161,15 @@ class CudaDevice final : public Device {
     result->model = weights;
     result->model.layers = layout.take<LayerWeights>(weights.shape.layers);
     result->bytes = plan.device;
+    result->placement = placement_;
     result->memory = take_device_memory(plan.device, "the weights");
     try {
+      pin_weights(*result);
       Layout device(result->memory, plan.device);
-      lay_out_weights(weights, device, result);
+      lay_out_weights(weights, placement_, device, result);
       upload_weights(weights, *result, stream_, progress, progress_user_data);
     } catch (...) {
-      (void)cudaFree(result->memory);
+      free_weights(*result);
       throw;
     }
     return result;
@@ -218,7 +238,7 @@ class CudaDevice final : public Device {
     const CurrentDevice current(device_);
     auto* weights = static_cast<CudaWeights*>(base);
     (void)cudaStreamSynchronize(stream_);
-    (void)cudaFree(weights->memory);
+    free_weights(*weights);
     weights->~CudaWeights();
   }
   void release(DeviceState* base) override {
@@ -482,6 +502,40 @@ class CudaDevice final : public Device {
     }
   }
 
+  /// Models of one mapping share its pinning, which the last of them gives back.
+  void pin_weights(CudaWeights& weights) {
+    HostRange range = in_place_range(weights.model, placement_);
+    if (range.bytes == 0) return;
+    const std::lock_guard lock(weights_mutex_);
+    const CudaWeights* other = weights_;
+    while (other != nullptr && !other->in_place.same_memory(range)) other = other->next;
+    if (other != nullptr) {
+      range.device = other->in_place.device;
+    } else if (placement_ == WeightPlacement::kPinned) {
+      pin(range);
+    }
+    weights.in_place = range;
+    weights.next = weights_;
+    weights_ = &weights;
+  }
+
+  void free_weights(CudaWeights& weights) {
+    if (weights.in_place.bytes != 0) {
+      const std::lock_guard lock(weights_mutex_);
+      CudaWeights** link = &weights_;
+      while (*link != &weights) link = &(*link)->next;
+      *link = weights.next;
+      CudaWeights* other = weights_;
+      while (other != nullptr && !other->in_place.same_memory(weights.in_place)) other = other->next;
+      if (weights.in_place.pinned && other != nullptr) {
+        other->in_place.pinned = true;
+      } else if (weights.in_place.pinned) {
+        unpin(weights.in_place);
+      }
+    }
+    (void)cudaFree(weights.memory);
+  }
+
   WideContext wide_context(CudaScratch& scratch, const Pass& pass, Queue& queue) {
     const Segment& segment = pass.segments[0];
     return {pass_,
@@ -540,6 +594,9 @@ class CudaDevice final : public Device {
   PassDevice pass_;
   cudaStream_t stream_ = nullptr;
   bool owns_stream_ = false;
+  WeightPlacement placement_ = WeightPlacement::kCopied;
+  std::mutex weights_mutex_;
+  CudaWeights* weights_ = nullptr;  // all that live and use memory of the host's
   std::mutex scratches_mutex_;
   CudaScratch* scratches_ = nullptr;  // all that live
 };

@@ -10,6 +10,7 @@ struct DeviceParams {
   uint32_t device_index = 0;
   void* stream = nullptr;     // a cudaStream_t of the host's, of that device; null: one of Inlay's own
   bool low_priority = false;  // of Inlay's own stream: the lowest that the device has
+  inlay_weight_placement placement = INLAY_WEIGHTS_DEFAULT;
 };
 
 /// Makes the CUDA device. The object, and nothing else, lives in `memory`; destroy it with destroy_device.

@@ -417,7 +417,7 @@ cudaError_t matvec(const MatvecDevice& device, const MatvecLaunch& launch, cudaS
   if (config.dynamicSmemBytes == 0) return cudaErrorInvalidConfiguration;
   config.blockDim = dim3(warps * 32);
   if (launch.next.data != nullptr) {
-    const uint64_t bytes = packed_bytes(launch.next.type, launch.next.rows, launch.next.columns);
+    const uint64_t bytes = bytes_in_tiles(launch.next.type, launch.next.rows, launch.next.columns);
     work.next = static_cast<const char*>(launch.next.data);
     work.next_bytes =
         static_cast<uint32_t>(std::min(bytes, kMostBrought) / (config.gridDim.x * warps) / 128 * 128);

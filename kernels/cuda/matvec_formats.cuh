@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "formats/tensor_type.h"
+#include "formats/tiles.h"
 
 // How each tensor type lies in a packed tile (8 rows by 256 columns), and how a warp turns it into operands.
 //
@@ -575,9 +575,6 @@ template <>
 struct Format<TensorType::F32> : FloatFormat {};
 
 #define INLAY_FOR_EACH_PACKED_TYPE(X) INLAY_FOR_EACH_TENSOR_TYPE(X) INLAY_FOR_EACH_OWN_TENSOR_TYPE(X)
-
-constexpr uint32_t kTileRows = 8;
-constexpr uint32_t kTileColumns = 256;
 
 struct TileShape {
   uint32_t bytes;

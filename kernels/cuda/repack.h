@@ -6,18 +6,14 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "formats/tensor_type.h"
+#include "formats/tiles.h"
 
-// Weight matrices as the CUDA kernels read them: tiles of 8 rows by 256 columns, each tile contiguous, the
-// tiles of a column of tiles one after another: a warp of the matvec kernel reads one stretch. Within a tile,
-// the bits lie so that a warp's 16-byte loads are the operands of m16n8k16 matrix instructions, or of
-// m16n8k32 for Q2_K and Q3_K (matvec_formats.cuh: a lane's codes are 64 neighbours there, and of Q3_K's
-// scales the lower four bits of the groups of t and t + 1 share bytes). A tile is as large as the file's
-// blocks that it holds; only the last rows and columns are padded, to whole tiles.
+// Weight matrices as the CUDA kernels read them: in tiles (formats/tiles.h). A warp of the matvec kernel reads
+// one stretch of a column of tiles.
 
 namespace inlay::cuda {
 
-/// A packed matrix in device memory, aligned to 256 bytes. Copied into kernel parameters.
+/// A packed matrix in memory that the device reads, aligned to kTilesAlignment. Copied into kernel parameters.
 struct PackedMatrix {
   const void* data = nullptr;
   TensorType type = TensorType::F32;
@@ -25,9 +21,6 @@ struct PackedMatrix {
   uint32_t columns = 0;  // inputs: a whole number of the type's blocks, and of 32
   float scale = 1.0f;    // multiplies every result
 };
-
-/// Bytes that a packed matrix takes, exactly; a multiple of 256.
-uint64_t packed_bytes(TensorType type, uint64_t rows, uint64_t columns);
 
 /// Packs rows [row_begin, row_begin + rows) of a matrix of `matrix_rows` rows and `columns` columns. `blocks`
 /// is those rows as a GGUF file has them, in device memory at any alignment; `packed` is the whole

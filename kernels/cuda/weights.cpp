@@ -2,20 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <string>
-#include <system_error>
-#include <thread>
+#include <utility>
 
 #include "kernels/cuda/cuda_error.h"
-#include "runtime/error.h"
+#include "kernels/cuda/upload.h"
+#include "runtime/platform.h"
 
 namespace inlay::cuda {
 namespace {
 
 constexpr size_t kAlignment = 256;
-constexpr uint64_t kStagingBytes = uint64_t{32} << 20;
-constexpr uint32_t kCopyThreads = 6;
+constexpr uint32_t kMostFrequencies = 512;  // of heads of 1,024 elements
 
 /// Calls matrix(from, to) and vector(from, to, count) for everything that a model has, always in this order.
 /// `to` pointers are null where `to` is.
@@ -81,9 +78,17 @@ class WeightWalk {
   Vector vector_;
 };
 
+bool stays(const WeightMatrix& matrix, WeightPlacement placement) {
+  return matrix.may_stay && placement != WeightPlacement::kCopied;
+}
+
 /// The few matrices that a file may share between uses: a tied head, the MTP head's embedding and head.
 class SharedMatrices {
  public:
+  /// Whether `matrix` has been met before.
+  bool has(const WeightMatrix& matrix, const ModelShape& shape) {
+    return matrix.rows == shape.vocabulary && find(matrix, nullptr) != nullptr;
+  }
   /// The one that lies where `matrix` does, or null and it is remembered.
   const WeightMatrix* find(const WeightMatrix& from, const WeightMatrix* to) {
     for (uint32_t i = 0; i < count_; ++i) {
@@ -105,118 +110,6 @@ void walk(const ModelWeights& from, ModelWeights* to, Matrix matrix, Vector vect
   WeightWalk<Matrix, Vector>(from.shape, std::move(matrix), std::move(vector)).model(from, to);
 }
 
-/// Copies host memory with several threads, so that page faults and copying keep up with the bus; with fewer
-/// where the system gives none.
-void copy_from_mapping(std::byte* to, const std::byte* from, uint64_t bytes) {
-  const uint64_t part = (bytes + kCopyThreads - 1) / kCopyThreads;
-  std::thread threads[kCopyThreads];
-  for (uint32_t i = 0; i < kCopyThreads; ++i) {
-    const uint64_t begin = std::min<uint64_t>(bytes, i * part), end = std::min<uint64_t>(bytes, begin + part);
-    const auto copy = [=] { std::memcpy(to + begin, from + begin, end - begin); };
-    bool started = false;
-    if (i + 1 < kCopyThreads && end > begin && bytes >= (uint64_t{1} << 20)) {
-      try {
-        threads[i] = std::thread(copy);
-        started = true;
-      } catch (const std::system_error&) {
-        started = false;
-      }
-    }
-    if (!started) copy();
-  }
-  for (std::thread& thread : threads) {
-    if (thread.joinable()) thread.join();
-  }
-}
-
-/// Two staging buffers that take turns: while one's contents are copied to the device and packed, the other
-/// is filled.
-class Uploader {
- public:
-  Uploader(cudaStream_t stream, uint64_t total, inlay_progress_fn progress, void* user_data,
-           uint64_t staging_bytes)
-      : stream_(stream),
-        total_(total),
-        progress_(progress),
-        user_data_(user_data),
-        staging_bytes_(staging_bytes) {
-    try {
-      for (Staging& s : staging_) {
-        check_pinned(cudaMallocHost(&s.host, staging_bytes_), "the weights' staging", staging_bytes_);
-        s.device = take_device_memory(staging_bytes_, "the weights' staging");
-        check(cudaEventCreateWithFlags(&s.free, cudaEventDisableTiming), "cudaEventCreateWithFlags");
-      }
-    } catch (...) {
-      release();
-      throw;
-    }
-  }
-  ~Uploader() { release(); }
-  Uploader(const Uploader&) = delete;
-  Uploader& operator=(const Uploader&) = delete;
-
-  void matrix(const WeightMatrix& from, const WeightMatrix& to) {
-    const uint64_t row = row_bytes(from.type, from.columns);
-    const auto rows = static_cast<uint32_t>(std::min<uint64_t>(staging_bytes_ / row / 8 * 8, 1u << 30));
-    for (uint32_t begin = 0; begin < from.rows; begin += rows) {
-      const uint32_t count = std::min(rows, from.rows - begin);
-      Staging& s = stage(from.data + begin * row, count * row);
-      check(repack(from.type, s.device, begin, count, from.rows, from.columns,
-                   const_cast<std::byte*>(to.data), stream_),
-            "repack");
-      finish_stage(s, count * row);
-    }
-  }
-
-  void bytes(const void* from, const void* to, uint64_t count) {
-    check(cudaMemcpyAsync(const_cast<void*>(to), from, count, cudaMemcpyHostToDevice, stream_),
-          "cudaMemcpyAsync");
-  }
-
-  void wait() { check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize (upload)"); }
-
- private:
-  struct Staging {
-    std::byte* host = nullptr;
-    std::byte* device = nullptr;
-    cudaEvent_t free = nullptr;
-  };
-
-  Staging& stage(const std::byte* from, uint64_t count) {
-    Staging& s = staging_[turn_];
-    turn_ ^= 1;
-    check(cudaEventSynchronize(s.free), "cudaEventSynchronize (upload)");
-    copy_from_mapping(s.host, from, count);
-    check(cudaMemcpyAsync(s.device, s.host, count, cudaMemcpyHostToDevice, stream_), "cudaMemcpyAsync");
-    return s;
-  }
-
-  void finish_stage(const Staging& s, uint64_t count) {
-    check(cudaEventRecord(s.free, stream_), "cudaEventRecord");
-    done_ += count;
-    if (progress_ != nullptr && progress_(user_data_, done_, total_) != INLAY_OK) {
-      throw Error(INLAY_ERROR_CANCELLED, "the progress callback stopped the loading");
-    }
-  }
-
-  void release() {
-    (void)cudaStreamSynchronize(stream_);
-    for (Staging& s : staging_) {
-      if (s.free != nullptr) (void)cudaEventDestroy(s.free);
-      if (s.device != nullptr) (void)cudaFree(s.device);
-      if (s.host != nullptr) (void)cudaFreeHost(s.host);
-    }
-  }
-
-  cudaStream_t stream_;
-  uint64_t total_, done_ = 0;
-  inlay_progress_fn progress_;
-  void* user_data_;
-  uint64_t staging_bytes_;
-  Staging staging_[2];
-  uint32_t turn_ = 0;
-};
-
 }  // namespace
 
 std::byte* take_device_memory(uint64_t bytes, const char* what) {
@@ -225,15 +118,62 @@ std::byte* take_device_memory(uint64_t bytes, const char* what) {
   return static_cast<std::byte*>(memory);
 }
 
-void lay_out_weights(const ModelWeights& from, Layout& layout, CudaWeights* to) {
+HostRange in_place_range(const ModelWeights& weights, WeightPlacement placement) {
+  const std::byte *begin = nullptr, *end = nullptr;
+  walk(
+      weights, nullptr,
+      [&](const WeightMatrix& matrix, WeightMatrix*) {
+        if (!stays(matrix, placement)) return;
+        if (begin == nullptr || matrix.data < begin) begin = matrix.data;
+        if (end == nullptr || matrix.data + matrix.bytes() > end) end = matrix.data + matrix.bytes();
+      },
+      [](const float*, const float**, uint64_t) {});
+  return {begin, static_cast<uint64_t>(end - begin), begin, false};
+}
+
+/// The whole pages that a range is in: what can be page-locked.
+static std::pair<void*, uint64_t> pages_of(const HostRange& range) {
+  const uintptr_t page = platform::page_bytes();
+  const auto begin = reinterpret_cast<uintptr_t>(range.begin) / page * page;
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(range.begin) + range.bytes + page - 1) / page * page;
+  return {reinterpret_cast<void*>(begin), end - begin};
+}
+
+void pin(HostRange& range) {
+  auto* begin = const_cast<std::byte*>(range.begin);
+  const auto [first_page, bytes] = pages_of(range);
+  const cudaError_t error =
+      cudaHostRegister(first_page, bytes, cudaHostRegisterMapped | cudaHostRegisterReadOnly);
+  range.pinned = error == cudaSuccess;
+  if (error == cudaErrorHostMemoryAlreadyRegistered) {
+    (void)cudaGetLastError();
+  } else {
+    check_pinned(error, "the weights where they are mapped", range.bytes);
+  }
+  void *first = nullptr, *last = nullptr;
+  cudaError_t found = cudaHostGetDevicePointer(&first, begin, 0);
+  if (found == cudaSuccess) found = cudaHostGetDevicePointer(&last, begin + range.bytes - 1, 0);
+  range.device = static_cast<const std::byte*>(first);
+  if (found == cudaSuccess && range.device + range.bytes - 1 != last) found = cudaErrorInvalidValue;
+  if (found != cudaSuccess && range.pinned) unpin(range);
+  check(found, "cudaHostGetDevicePointer");
+}
+
+void unpin(const HostRange& range) { (void)cudaHostUnregister(pages_of(range).first); }
+
+void lay_out_weights(const ModelWeights& from, WeightPlacement placement, Layout& layout, CudaWeights* to) {
   SharedMatrices shared;
   const auto place_matrix = [&](const WeightMatrix& matrix, WeightMatrix* placed) {
-    const bool may_be_shared = matrix.rows == from.shape.vocabulary;
-    const WeightMatrix* same = may_be_shared ? shared.find(matrix, placed) : nullptr;
-    const std::byte* data =
-        same != nullptr
-            ? same->data
-            : layout.take<std::byte>(packed_bytes(matrix.type, matrix.rows, matrix.columns), kAlignment);
+    const std::byte* data = nullptr;
+    if (stays(matrix, placement)) {
+      data = to == nullptr ? nullptr : to->in_place.on_device(matrix.data);
+    } else {
+      const bool may_be_shared = matrix.rows == from.shape.vocabulary;
+      const WeightMatrix* same = may_be_shared ? shared.find(matrix, placed) : nullptr;
+      data = same != nullptr ? same->data
+                             : layout.take<std::byte>(
+                                   bytes_in_tiles(matrix.type, matrix.rows, matrix.columns), kAlignment);
+    }
     if (placed == nullptr) return;
     *placed = matrix;
     placed->data = data;
@@ -249,37 +189,36 @@ void lay_out_weights(const ModelWeights& from, Layout& layout, CudaWeights* to) 
 
 void upload_weights(const ModelWeights& from, CudaWeights& to, cudaStream_t stream,
                     inlay_progress_fn progress, void* progress_user_data) {
-  uint64_t total = 0, widest = 0;
-  const auto count_matrix = [&](const WeightMatrix& matrix, const WeightMatrix*) {
-    total += matrix.bytes();
-    widest = std::max(widest, row_bytes(matrix.type, matrix.columns));
-  };
+  // As often as matrix and vector below are called, and with the same.
+  UploadSize size;
   SharedMatrices counted;
   walk(
       from, nullptr,
       [&](const WeightMatrix& matrix, WeightMatrix*) {
-        const bool may_be_shared = matrix.rows == from.shape.vocabulary;
-        if (!may_be_shared || counted.find(matrix, nullptr) == nullptr) count_matrix(matrix, nullptr);
+        if (!stays(matrix, to.placement) && !counted.has(matrix, from.shape)) size.add(matrix);
       },
-      [](const float*, const float**, uint64_t) {});
-  Uploader uploader(stream, total, progress, progress_user_data, std::max(kStagingBytes, widest * 8));
+      [&](const float*, const float**, uint64_t count) { size.add(count * sizeof(float)); });
+  double frequencies[kMostFrequencies];
+  const uint32_t frequency_count = std::min(from.shape.rope_length / 2, kMostFrequencies);
+  for (uint32_t i = 0; i < frequency_count; ++i) {
+    const double radians =
+        std::pow(static_cast<double>(from.shape.rope_base), -2.0 * i / from.shape.rope_length);
+    frequencies[i] = radians / 3.14159265358979323846;
+  }
+  size.add(frequency_count * sizeof(double));
+
+  Uploader uploader(stream, size, progress, progress_user_data);
   SharedMatrices shared;
   walk(
       from, &to.model,
       [&](const WeightMatrix& matrix, WeightMatrix* placed) {
-        const bool may_be_shared = matrix.rows == from.shape.vocabulary;
-        if (!may_be_shared || shared.find(matrix, placed) == nullptr) uploader.matrix(matrix, *placed);
+        if (!stays(matrix, to.placement) && !shared.has(matrix, from.shape)) uploader.matrix(matrix, *placed);
       },
       [&](const float* vector, const float** placed, uint64_t count) {
         uploader.bytes(vector, *placed, count * sizeof(float));
       });
-  for (uint32_t i = 0; i < from.shape.rope_length / 2; ++i) {
-    const double radians =
-        std::pow(static_cast<double>(from.shape.rope_base), -2.0 * i / from.shape.rope_length);
-    const double half_turns = radians / 3.14159265358979323846;
-    uploader.bytes(&half_turns, to.frequencies + i, sizeof(double));
-  }
-  uploader.wait();
+  uploader.bytes(frequencies, to.frequencies, frequency_count * sizeof(double));
+  uploader.finish();
 }
 
 }  // namespace inlay::cuda

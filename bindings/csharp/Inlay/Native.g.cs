@@ -32,6 +32,9 @@ namespace Inlay
         public const int INLAY_LOG_ERROR = 0;
         public const int INLAY_LOG_WARNING = 1;
         public const int INLAY_LOG_INFO = 2;
+        public const int INLAY_WEIGHTS_DEFAULT = 0;
+        public const int INLAY_WEIGHTS_COPIED = 1;
+        public const int INLAY_WEIGHTS_IN_PLACE = 2;
         public const int INLAY_MEMORY_OTHER = 0;
         public const int INLAY_MEMORY_MODEL = 1;
         public const int INLAY_MEMORY_STATE = 2;
@@ -94,7 +97,9 @@ namespace Inlay
         public byte* @instruction_set;
         public IntPtr @cuda_stream;
         public uint @low_priority;
+        public uint @reserved;
         public uint @guard_mappings;
+        public int @weight_placement;
     }
 
     [StructLayout(LayoutKind.Sequential)]
@@ -213,6 +218,7 @@ namespace Inlay
         public byte* @imatrix;
         public IntPtr @progress;
         public IntPtr @progress_user_data;
+        public byte* @layout;
     }
 
     [StructLayout(LayoutKind.Sequential)]
@@ -660,7 +666,7 @@ namespace Inlay
         public static void Check()
         {
             Library.CheckSize("inlay_allocator", sizeof(inlay_allocator), 32);
-            Library.CheckSize("inlay_runtime_params", sizeof(inlay_runtime_params), 72);
+            Library.CheckSize("inlay_runtime_params", sizeof(inlay_runtime_params), 80);
             Library.CheckSize("inlay_memory_use", sizeof(inlay_memory_use), 24);
             Library.CheckSize("inlay_runtime_info", sizeof(inlay_runtime_info), 32);
             Library.CheckSize("inlay_io", sizeof(inlay_io), 48);
@@ -669,7 +675,7 @@ namespace Inlay
             Library.CheckSize("inlay_tensor_info", sizeof(inlay_tensor_info), 72);
             Library.CheckSize("inlay_memory_plan", sizeof(inlay_memory_plan), 104);
             Library.CheckSize("inlay_model_params", sizeof(inlay_model_params), 40);
-            Library.CheckSize("inlay_pack_params", sizeof(inlay_pack_params), 40);
+            Library.CheckSize("inlay_pack_params", sizeof(inlay_pack_params), 48);
             Library.CheckSize("inlay_pool_params", sizeof(inlay_pool_params), 40);
             Library.CheckSize("inlay_pool_plan", sizeof(inlay_pool_plan), 40);
             Library.CheckSize("inlay_session_params", sizeof(inlay_session_params), 72);
@@ -717,7 +723,9 @@ namespace Inlay
                 text.Append("inlay_runtime_params.instruction_set ").Append((byte*)&it.@instruction_set - at).Append(" ").Append((byte*)(&it.@instruction_set + 1) - (byte*)&it.@instruction_set).Append("\n");
                 text.Append("inlay_runtime_params.cuda_stream ").Append((byte*)&it.@cuda_stream - at).Append(" ").Append((byte*)(&it.@cuda_stream + 1) - (byte*)&it.@cuda_stream).Append("\n");
                 text.Append("inlay_runtime_params.low_priority ").Append((byte*)&it.@low_priority - at).Append(" ").Append((byte*)(&it.@low_priority + 1) - (byte*)&it.@low_priority).Append("\n");
+                text.Append("inlay_runtime_params.reserved ").Append((byte*)&it.@reserved - at).Append(" ").Append((byte*)(&it.@reserved + 1) - (byte*)&it.@reserved).Append("\n");
                 text.Append("inlay_runtime_params.guard_mappings ").Append((byte*)&it.@guard_mappings - at).Append(" ").Append((byte*)(&it.@guard_mappings + 1) - (byte*)&it.@guard_mappings).Append("\n");
+                text.Append("inlay_runtime_params.weight_placement ").Append((byte*)&it.@weight_placement - at).Append(" ").Append((byte*)(&it.@weight_placement + 1) - (byte*)&it.@weight_placement).Append("\n");
             }
             {
                 inlay_memory_use it;
@@ -836,6 +844,7 @@ namespace Inlay
                 text.Append("inlay_pack_params.imatrix ").Append((byte*)&it.@imatrix - at).Append(" ").Append((byte*)(&it.@imatrix + 1) - (byte*)&it.@imatrix).Append("\n");
                 text.Append("inlay_pack_params.progress ").Append((byte*)&it.@progress - at).Append(" ").Append((byte*)(&it.@progress + 1) - (byte*)&it.@progress).Append("\n");
                 text.Append("inlay_pack_params.progress_user_data ").Append((byte*)&it.@progress_user_data - at).Append(" ").Append((byte*)(&it.@progress_user_data + 1) - (byte*)&it.@progress_user_data).Append("\n");
+                text.Append("inlay_pack_params.layout ").Append((byte*)&it.@layout - at).Append(" ").Append((byte*)(&it.@layout + 1) - (byte*)&it.@layout).Append("\n");
             }
             {
                 inlay_pool_params it;
@@ -1094,6 +1103,9 @@ namespace Inlay
             text.Append("INLAY_LOG_ERROR ").Append(C.INLAY_LOG_ERROR).Append("\n");
             text.Append("INLAY_LOG_WARNING ").Append(C.INLAY_LOG_WARNING).Append("\n");
             text.Append("INLAY_LOG_INFO ").Append(C.INLAY_LOG_INFO).Append("\n");
+            text.Append("INLAY_WEIGHTS_DEFAULT ").Append(C.INLAY_WEIGHTS_DEFAULT).Append("\n");
+            text.Append("INLAY_WEIGHTS_COPIED ").Append(C.INLAY_WEIGHTS_COPIED).Append("\n");
+            text.Append("INLAY_WEIGHTS_IN_PLACE ").Append(C.INLAY_WEIGHTS_IN_PLACE).Append("\n");
             text.Append("INLAY_MEMORY_OTHER ").Append(C.INLAY_MEMORY_OTHER).Append("\n");
             text.Append("INLAY_MEMORY_MODEL ").Append(C.INLAY_MEMORY_MODEL).Append("\n");
             text.Append("INLAY_MEMORY_STATE ").Append(C.INLAY_MEMORY_STATE).Append("\n");

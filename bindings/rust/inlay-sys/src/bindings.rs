@@ -69,6 +69,10 @@ pub type inlay_log_fn = ::std::option::Option<
         message: *const ::std::os::raw::c_char,
     ),
 >;
+pub const INLAY_WEIGHTS_DEFAULT: inlay_weight_placement = 0;
+pub const INLAY_WEIGHTS_COPIED: inlay_weight_placement = 1;
+pub const INLAY_WEIGHTS_IN_PLACE: inlay_weight_placement = 2;
+pub type inlay_weight_placement = ::std::os::raw::c_uint;
 #[repr(C)]
 pub struct inlay_runtime_params {
     pub struct_size: u32,
@@ -82,7 +86,9 @@ pub struct inlay_runtime_params {
     pub instruction_set: *const ::std::os::raw::c_char,
     pub cuda_stream: *mut ::std::os::raw::c_void,
     pub low_priority: u32,
+    pub reserved: u32,
     pub guard_mappings: u32,
+    pub weight_placement: i32,
 }
 extern "C" {
     pub fn inlay_runtime_create(
@@ -320,6 +326,7 @@ pub struct inlay_pack_params {
     pub imatrix: *const ::std::os::raw::c_char,
     pub progress: inlay_progress_fn,
     pub progress_user_data: *mut ::std::os::raw::c_void,
+    pub layout: *const ::std::os::raw::c_char,
 }
 extern "C" {
     pub fn inlay_pack(

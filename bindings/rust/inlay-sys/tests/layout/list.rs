@@ -24,7 +24,10 @@ fn describe(text: &mut String) {
     constant!(text, INLAY_LOG_ERROR);
     constant!(text, INLAY_LOG_WARNING);
     constant!(text, INLAY_LOG_INFO);
-    structure!(text, inlay_runtime_params, struct_size, device, device_index, threads, allocator, log, log_user_data, memory_limit, instruction_set, cuda_stream, low_priority, guard_mappings);
+    constant!(text, INLAY_WEIGHTS_DEFAULT);
+    constant!(text, INLAY_WEIGHTS_COPIED);
+    constant!(text, INLAY_WEIGHTS_IN_PLACE);
+    structure!(text, inlay_runtime_params, struct_size, device, device_index, threads, allocator, log, log_user_data, memory_limit, instruction_set, cuda_stream, low_priority, reserved, guard_mappings, weight_placement);
     structure!(text, inlay_memory_use, struct_size, now, high_water);
     constant!(text, INLAY_MEMORY_OTHER);
     constant!(text, INLAY_MEMORY_MODEL);
@@ -37,7 +40,7 @@ fn describe(text: &mut String) {
     structure!(text, inlay_tensor_info, struct_size, name, name_bytes, type_, dimensions, bytes);
     structure!(text, inlay_memory_plan, struct_size, weights_mapped, model_host, model_device, session_host, session_device, scratch_host, scratch_device, kv_cache, delta_net_state, window, pooled_session_host, pooled_session_device);
     structure!(text, inlay_model_params, struct_size, read_ahead, progress, progress_user_data, arena, arena_bytes);
-    structure!(text, inlay_pack_params, struct_size, quantisation, imatrix, progress, progress_user_data);
+    structure!(text, inlay_pack_params, struct_size, quantisation, imatrix, progress, progress_user_data, layout);
     constant!(text, INLAY_KV_DEFAULT);
     constant!(text, INLAY_KV_F16);
     constant!(text, INLAY_KV_FP8);
