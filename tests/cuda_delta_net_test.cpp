@@ -196,7 +196,8 @@ Answer run_on_device(const Problem& p, uint32_t shared_bytes) {
   const DeviceCopy<uint64_t> committed(p.committed);
   const uint32_t rows = p.rows, chunks = DeltaNetWide::chunks(rows);
   const DeviceCopy<float> out(std::vector<float>(size_t{rows} * kValueHeads * kLength));
-  const DeviceCopy<__half> keys(std::vector<__half>(size_t{rows} * 2 * kKeyHeads * kLength));
+  const DeviceCopy<__half> keys(
+      std::vector<__half>(size_t{chunks} * DeltaNetWide::kChunk * 2 * kKeyHeads * kLength));
   const DeviceCopy<float> values(
       std::vector<float>(size_t{chunks} * DeltaNetWide::kChunk * kValueHeads * kLength)),
       peaks(std::vector<float>(size_t{DeltaNetWide::groups(rows)} * kValueHeads)),

@@ -51,10 +51,11 @@ struct DeltaNetWide {
   static constexpr uint32_t chunks(uint32_t rows) { return (rows + kChunk - 1) / kChunk; }
   static constexpr uint32_t groups(uint32_t rows) { return chunks(rows) * (kChunk / kGroup); }
 
-  __half* keys = nullptr;         // [rows][2 * key length]: q and k, of length 1
-  float* values = nullptr;        // [value head][group][128][kGroup]
-  float* peaks = nullptr;         // [group][value heads]: the largest magnitude among their values
-  float2* gates = nullptr;        // [rows][value heads]: the decay's logarithm, beta
+  __half* keys = nullptr;   // [key head][chunk][q, k][kChunk][128]: of length 1, a row's vectors of eight
+                            // in the order that vector_at says
+  float* values = nullptr;  // [value head][group][128][kGroup]
+  float* peaks = nullptr;   // [group][value heads]: the largest magnitude among their values
+  float2* gates = nullptr;  // [rows][value heads]: the decay's logarithm, beta
   std::byte* products = nullptr;  // [value head][chunk]: kProductBytes, each lane's part of a tile together
   float* chunk_gates = nullptr;   // [value head][chunk][3][kChunk]: beta, and the decay since the chunk's
                                   // start and until its end

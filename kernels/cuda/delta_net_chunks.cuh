@@ -2,6 +2,7 @@
 
 #include <cuda_fp16.h>
 
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/cuda/delta_net.cuh"
@@ -35,7 +36,8 @@ __device__ constexpr uint32_t tile_index(uint32_t row, uint32_t column) {
   return row * (row + 1) / 2 + column;
 }
 
-/// Where a vector of a row of keys lies in shared memory: any eight rows' are in different banks.
+/// Where a vector of a row of a chunk's keys lies, in shared memory as in DeltaNetWide: any eight rows' are
+/// in different banks.
 __device__ inline uint32_t vector_at(uint32_t row, uint32_t vector) {
   return row * kVectors + (vector ^ (row % 8));
 }
@@ -89,23 +91,21 @@ __device__ inline uint32_t transpose(uint32_t x) {
   return y;
 }
 
-/// Queues rows [first, first + kChunk) of q or k of a head for shared memory; zeros from `rows` on. 128
-/// threads.
-__device__ inline void fetch_keys(__half* to, const __half* from, uint32_t stride, uint32_t first,
-                                  uint32_t rows, uint32_t thread) {
-  const uint32_t vector = thread % kVectors, t = thread / kVectors;
-  constexpr uint32_t kStep = 128 / kVectors;
-  static_assert(kStep == 8, "so that a thread's vectors keep their place in a row");
-  to += vector_at(t, vector) * 8;
-  from += vector * 8;
-  const bool whole = first + kChunk <= rows;
-  const __half* row = from + uint64_t{first + t} * stride;
+/// Queues kBytes for shared memory; 128 threads.
+template <uint32_t kBytes>
+__device__ inline void fetch_bytes(void* to, const void* from, uint32_t thread) {
+  auto* to_bytes = static_cast<std::byte*>(to) + thread * 16;
+  const auto* from_bytes = static_cast<const std::byte*>(from) + thread * 16;
 #pragma unroll
-  for (uint32_t i = 0; i < kChunk; i += kStep) {
-    const bool valid = whole || first + t + i < rows;
-    fetch_async(to + i * kState, valid ? row : from, valid);
-    row += kStep * stride;
+  for (uint32_t i = 0; i < kBytes; i += 128 * 16) {
+    if (kBytes - i >= 128 * 16 || thread * 16 < kBytes - i) fetch_async(to_bytes + i, from_bytes + i, true);
   }
+}
+
+/// A chunk's queries and, behind them, keys.
+__device__ inline const __half* keys_of(const DeltaNetWide& wide, uint32_t key_head, uint32_t chunks,
+                                        uint32_t chunk) {
+  return wide.keys + (uint64_t{key_head} * chunks + chunk) * 2 * kChunk * kState;
 }
 
 }  // namespace inlay::cuda

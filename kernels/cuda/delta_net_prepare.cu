@@ -185,9 +185,9 @@ __global__ void __launch_bounds__(kPrepareThreads, 4)
   const uint64_t chunk = uint64_t{head} * gridDim.x + blockIdx.x;
   const LanePlace place{lane};
   wait_for_earlier();
-  const __half* q = wide.keys + head % a.key_heads * kState;
-  fetch_keys(shared.rows[0].q[0], q, 2 * a.key_length(), first, rows, threadIdx.x);
-  fetch_keys(shared.k[0], q + a.key_length(), 2 * a.key_length(), first, rows, threadIdx.x);
+  const __half* q = keys_of(wide, head % a.key_heads, gridDim.x, blockIdx.x);
+  fetch_bytes<sizeof(shared.k)>(shared.rows[0].q[0], q, threadIdx.x);
+  fetch_bytes<sizeof(shared.k)>(shared.k[0], q + kChunk * kState, threadIdx.x);
   commit_fetches();
   if (warp == 0) prepare_gates(a, wide, chunk, head, first, rows, lane, shared);
   wait_fetches<0>();

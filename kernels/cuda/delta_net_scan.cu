@@ -62,40 +62,32 @@ struct ScanPlace {
   __device__ uint32_t column() const { return slice * kScanColumns + local(); }
 };
 
-__device__ void fetch_vectors(void* to, const void* from, uint32_t count, uint32_t thread) {
-  for (uint32_t i = thread; i < count; i += kGroupThreads) {
-    fetch_async(static_cast<std::byte*>(to) + i * 16, static_cast<const std::byte*>(from) + i * 16, true);
-  }
-}
-
 /// A wide pass's buffers as one head's scan reads them.
 struct ScanInput {
-  const __half* q;  // k is key_length further
-  uint32_t key_length, rows;
+  const __half* q;            // [chunk][q, k][kChunk][kState]
   const std::byte* products;  // [chunk]
   const float* gates;         // [chunk][3][kChunk]
+  uint32_t rows;
 
-  __device__ ScanInput(const DeltaNetArguments& a, const DeltaNetWide& wide, uint32_t head,
-                       uint32_t row_count)
-      : q(wide.keys + head % a.key_heads * kState),
-        key_length(a.key_length()),
-        rows(row_count),
+  __device__ ScanInput(const DeltaNetWide& wide, uint32_t head, uint32_t key_head, uint32_t row_count)
+      : q(keys_of(wide, key_head, DeltaNetWide::chunks(row_count), 0)),
         products(wide.products +
                  uint64_t{head} * DeltaNetWide::chunks(row_count) * DeltaNetWide::kProductBytes),
-        gates(wide.chunk_gates + uint64_t{head} * DeltaNetWide::chunks(row_count) * 3 * kChunk) {}
+        gates(wide.chunk_gates + uint64_t{head} * DeltaNetWide::chunks(row_count) * 3 * kChunk),
+        rows(row_count) {}
 
   __device__ void fetch(StateStage& stage, uint32_t chunk, uint32_t thread) const {
-    fetch_keys(stage.k[0], q + key_length, 2 * key_length, chunk * kChunk, rows, thread);
-    fetch_vectors(stage.t, products + uint64_t{chunk} * DeltaNetWide::kProductBytes, sizeof(stage.t) / 16,
-                  thread);
-    fetch_vectors(stage.beta, gates + uint64_t{chunk} * 3 * kChunk, 3 * kChunk / 4, thread);
+    fetch_bytes<sizeof(stage.k)>(stage.k, q + (uint64_t{chunk} * 2 + 1) * kChunk * kState, thread);
+    fetch_bytes<sizeof(stage.t)>(stage.t, products + uint64_t{chunk} * DeltaNetWide::kProductBytes, thread);
+    fetch_bytes<3 * sizeof(stage.beta)>(stage.beta, gates + uint64_t{chunk} * 3 * kChunk, thread);
     commit_fetches();
   }
   __device__ void fetch(OutputStage& stage, uint32_t chunk, uint32_t thread) const {
-    fetch_keys(stage.q[0], q, 2 * key_length, chunk * kChunk, rows, thread);
-    fetch_vectors(stage.p, products + uint64_t{chunk} * DeltaNetWide::kProductBytes + sizeof(StateStage::t),
-                  sizeof(stage.p) / 16, thread);
-    fetch_vectors(stage.since_start, gates + (uint64_t{chunk} * 3 + 1) * kChunk, kChunk / 4, thread);
+    fetch_bytes<sizeof(stage.q)>(stage.q, q + uint64_t{chunk} * 2 * kChunk * kState, thread);
+    fetch_bytes<sizeof(stage.p)>(
+        stage.p, products + uint64_t{chunk} * DeltaNetWide::kProductBytes + sizeof(StateStage::t), thread);
+    fetch_bytes<sizeof(stage.since_start)>(stage.since_start, gates + (uint64_t{chunk} * 3 + 1) * kChunk,
+                                           thread);
     commit_fetches();
   }
 };
@@ -430,7 +422,7 @@ __global__ void __launch_bounds__(kScanThreads, 1)
     }
   }
   __syncthreads();
-  const ScanInput input(a, wide, head, rows);
+  const ScanInput input(wide, head, head % a.key_heads, rows);
   if (advances) {
     const uint64_t first = uint64_t{head} * DeltaNetWide::groups(rows) * kState + place.column();
     const float* values = wide.values + first * DeltaNetWide::kGroup + 2 * (place.lane % 4);

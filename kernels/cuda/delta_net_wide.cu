@@ -1,5 +1,4 @@
-#include "kernels/cuda/delta_net.cuh"
-#include "kernels/cuda/delta_net.h"
+#include "kernels/cuda/delta_net_chunks.cuh"
 
 namespace inlay::cuda {
 namespace {
@@ -26,11 +25,6 @@ __device__ void conv_add(float (&x)[4], const float4& input, const float4& tap) 
   x[1] = __fmaf_rn(input.y, tap.y, x[1]);
   x[2] = __fmaf_rn(input.z, tap.z, x[2]);
   x[3] = __fmaf_rn(input.w, tap.w, x[3]);
-}
-
-__device__ uint32_t two_halves(float x, float y) {
-  const __half2 halves = __floats2half2_rn(x, y);
-  return *reinterpret_cast<const uint32_t*>(&halves);
 }
 
 __device__ float warp_max(float x) {
@@ -112,12 +106,14 @@ __global__ void __launch_bounds__(kConvThreads)
   if (head >= 2 * a.key_heads) {
     write_values(wide, x, head - 2 * a.key_heads, a.value_heads, lane, turned[threadIdx.x / 32]);
   } else {
+    const uint32_t chunk = first / kChunk, chunks = gridDim.y / (kChunk / kGroup);
+    __half* to = wide.keys + (uint64_t{head % a.key_heads} * chunks + chunk) * 2 * kChunk * kState +
+                 head / a.key_heads * kChunk * kState;
 #pragma unroll
     for (uint32_t i = 0; i < kGroup; ++i) {
       normalise(x[i], a.epsilon, 1.0f);
-      if (first + i >= rows) continue;
-      *reinterpret_cast<uint2*>(wide.keys + uint64_t{first + i} * 2 * a.key_length() + channel) =
-          make_uint2(two_halves(x[i][0], x[i][1]), two_halves(x[i][2], x[i][3]));
+      *reinterpret_cast<uint2*>(to + vector_at(first % kChunk + i, lane / 2) * 8 + lane % 2 * 4) =
+          make_uint2(pack(x[i][0], x[i][1]), pack(x[i][2], x[i][3]));
     }
   }
   if (blockIdx.x != 0) return;

@@ -75,14 +75,14 @@ void lay_out_scratch(const ModelWeights& weights, const SessionShape& session, L
   take(scratch.half_in, rows * widest);
   take(scratch.half_ffn, rows * s.feed_forward);
   take(scratch.wide_weights, largest_group(weights, mtp));
-  take(scratch.delta.keys, rows * 2 * s.key_length());
+  const uint64_t chunks = DeltaNetWide::chunks(scratch.rows);
+  take(scratch.delta.keys, chunks * DeltaNetWide::kChunk * 2 * s.key_length());
   const uint64_t groups = DeltaNetWide::groups(scratch.rows);
   take(scratch.delta.values, groups * DeltaNetWide::kGroup * s.value_length());
   take(scratch.delta.peaks, groups * s.value_heads);
   take(scratch.delta.gates, rows * s.value_heads);
-  const uint64_t chunks = uint64_t{DeltaNetWide::chunks(scratch.rows)} * s.value_heads;
-  take(scratch.delta.products, chunks * DeltaNetWide::kProductBytes);
-  take(scratch.delta.chunk_gates, chunks * 3 * DeltaNetWide::kChunk);
+  take(scratch.delta.products, chunks * s.value_heads * DeltaNetWide::kProductBytes);
+  take(scratch.delta.chunk_gates, chunks * s.value_heads * 3 * DeltaNetWide::kChunk);
   take(scratch.delta.undo, uint64_t{s.delta_net_layers()} * s.value_length() * s.state_length);
   take(scratch.delta.tail, uint64_t{s.delta_net_layers()} * DeltaNetWide::kTail * s.conv_channels());
 }
