@@ -33,7 +33,7 @@ std::mutex mutex;            // of what follows
 uint32_t guards = 0;         // alive
 bool installed = false;      // the handler, or a later one that may call it
 struct sigaction former {};  // what was there before the handler
-uintptr_t page_bytes = 0;
+uintptr_t page_size = 0;
 
 /// The slot of the mapping that the address lies in; null where it is none of Inlay's.
 Slot* slot_of(uintptr_t address) {
@@ -53,7 +53,7 @@ bool replace(uintptr_t address) {
   if (slot == nullptr) return false;
   slot->lost.store(true);
   losses.fetch_add(1);
-  const uintptr_t begin = address / page_bytes * page_bytes;
+  const uintptr_t begin = address / page_size * page_size;
   const uintptr_t end = slot->end.load(std::memory_order_relaxed);
   void* zeros = ::mmap(reinterpret_cast<void*>(begin), end - begin, PROT_READ,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
@@ -92,7 +92,7 @@ bool is_ours(const struct sigaction& action) {
 MappingGuard::MappingGuard() {
   const std::lock_guard lock(mutex);
   if (!installed) {
-    page_bytes = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+    page_size = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
     struct sigaction action {};
     action.sa_sigaction = handle;
     // On the alternate stack where a thread has one: some languages' runtimes want that of every handler.
