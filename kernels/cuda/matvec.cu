@@ -80,11 +80,11 @@ struct SharedMemory {
   char* activations;
 
   __device__ __forceinline__ SharedMemory(const Work& work, const Place& at, char* shared) {
-    const uint32_t columns = work.kept ? (work.tile_columns + at.warps - 1) / at.warps : 1;
     zeros = shared;
     sums = zeros + kZeroBytes;
     stages = sums + work.batch * work.slots * work.partial_bytes;
-    activations = stages + at.warps * work.ring_bytes + at.warp * columns * work.rows * work.row_bytes;
+    activations =
+        stages + at.warps * work.ring_bytes + at.warp * work.kept_columns * work.rows * work.row_bytes;
     stages += at.warp * work.ring_bytes;
   }
 };
@@ -150,20 +150,17 @@ __device__ __forceinline__ void multiply(const Work& work, const MatrixWork& mat
   __syncthreads();
   wait_for_earlier();
   const auto fill = [&](uint32_t s, uint32_t end) {
-    fill_operands<F>(shared.activations, work.activations, work.stride, work.rows, work.groups, s, at.warps,
-                     end, at.lane);
+    const Wanted wanted = {work.activations, work.stride, work.rows, work.groups, s, at.warps, end};
+    fill_operands<F>(shared.activations, wanted, at.lane);
   };
   if (work.kept) fill(at.warp, work.tile_columns);
 
   for (uint32_t begin = 0; begin < part.pairs; begin += work.batch) {
     const uint32_t pairs = min(work.batch, part.pairs - begin);
-    char* copy = shared.activations;
+    const char* copy = shared.activations;
     for (uint32_t slot = at.warp; slot < work.slots; slot += at.warps) {
       for (uint32_t s = slot; s < work.tile_columns; s += work.slots) {
         if (!work.kept) fill(s, s + 1);
-        if constexpr (F::kFamily == Family::kSmall) {
-          if (!work.kept || begin == 0) PlaneRow::convert<F::T::kExcess>(copy, work.rows, at.lane);
-        }
         multiply_column<F>(work, at, ring, shared, copy,
                            s * matrix.tile_rows + part.begin + begin * part.step, pairs,
                            shared.sums + slot * work.partial_bytes, s == slot);
@@ -172,12 +169,11 @@ __device__ __forceinline__ void multiply(const Work& work, const MatrixWork& mat
     }
     if (begin + work.batch >= part.pairs) bring_next(work, at);
     __syncthreads();
-    const uint32_t results = work.partial_bytes / 8;  // of a pair
-    for (uint32_t i = threadIdx.x; i < pairs * results; i += blockDim.x) {
-      const uint32_t pair = i / results;
+    for (uint32_t i = threadIdx.x; i < pairs << work.result_shift; i += blockDim.x) {
+      const uint32_t pair = i >> work.result_shift;
       finish(work, matrix, shared.sums + pair * work.slots * work.partial_bytes,
              part.begin + (begin + pair) * part.step, part.odd && begin + pair + 1 == part.pairs,
-             i % results);
+             i & ((1u << work.result_shift) - 1));
     }
     if (begin + work.batch < part.pairs) __syncthreads();
   }
@@ -194,9 +190,11 @@ __global__ void __launch_bounds__(kMaxSlots * 32, 1) matvec_kernel(const __grid_
   while (m + 1 < work.count && blockIdx.x >= work.matrices[m + 1].first_block) ++m;
   const MatrixWork& matrix = work.matrices[m];
   const auto multiply_if = [&]<TensorType type>() {
-    if (matrix.type == type) multiply<type>(work, matrix, at, shared);
+    if (matrix.type != type) return false;
+    multiply<type>(work, matrix, at, shared);
+    return true;
   };
-  (multiply_if.template operator()<kTypes>(), ...);
+  (void)(multiply_if.template operator()<kTypes>() || ...);  // nothing is kept for the types behind
 }
 
 __global__ void __launch_bounds__(256) quantise_rows_kernel(const float* x, uint32_t stride, uint32_t columns,
@@ -233,6 +231,7 @@ constexpr KernelOfTypes kKernels[] = {
     kernel_of<TensorType::NVFP4>(),
     kernel_of<TensorType::BF16, TensorType::FP8>(),
     kernel_of<TensorType::Q4_K, TensorType::Q5_K>(),
+    kernel_of<TensorType::Q2_K, TensorType::Q3_K>(),
     kernel_of<TensorType::Q4_K, TensorType::Q5_K, TensorType::Q6_K, TensorType::Q8_0>(),
     kernel_of<TensorType::Q2_K, TensorType::Q3_K, TensorType::Q4_K, TensorType::Q6_K>(),
     kernel_of<TensorType::MXFP4, TensorType::IQ4_XS, TensorType::IQ4_NL>(),
@@ -286,6 +285,11 @@ uint32_t deal_blocks(Work& work, uint32_t blocks) {
     if (most == nullptr) break;
     ++most->blocks;
   }
+  for (uint32_t m = 0; m < work.count; ++m) {
+    MatrixWork& matrix = work.matrices[m];
+    matrix.each = matrix.tile_rows / matrix.blocks;
+    matrix.more = matrix.tile_rows % matrix.blocks;
+  }
   for (uint32_t m = 1; m < work.count; ++m) {
     work.matrices[m].first_block = work.matrices[m - 1].first_block + work.matrices[m - 1].blocks;
   }
@@ -335,6 +339,7 @@ cudaError_t describe(const MatvecLaunch& launch, Work* work) {
   work->rows = launch.rows;
   work->epilogue = launch.epilogue;
   work->partial_bytes = (launch.rows + 1) / 2 * 128;
+  work->result_shift = launch.rows <= 2 ? 4 : launch.rows <= 4 ? 5 : 6;
   return cudaSuccess;
 }
 
@@ -367,6 +372,7 @@ uint32_t divide_memory(Work& work, uint32_t shared_bytes, uint32_t* out_warps) {
     work.batch = (pairs + batches - 1) / batches;
     const bool in_order = warps == work.slots || work.tile_columns <= work.slots;
     work.kept = in_order && bytes + (columns - 1) * copy_bytes <= shared_bytes;
+    work.kept_columns = work.kept ? columns : 1;
     *out_warps = warps;
     return work.kept ? bytes + (columns - 1) * copy_bytes : bytes;
   }

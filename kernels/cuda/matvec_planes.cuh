@@ -13,6 +13,24 @@
 
 namespace inlay::cuda {
 
+/// Tile columns column, column + step, ... below `end` of `rows` rows of activations, row after row.
+struct Wanted {
+  const __half* activations;
+  uint32_t stride, rows, groups, column, step, end;
+  uint32_t row = 0;
+
+  __device__ __forceinline__ bool more() const { return column < end; }
+  /// A lane's 16 bytes of the next row; zeros beyond the last group.
+  __device__ __forceinline__ uint4 take(uint32_t lane) {
+    uint4 v = make_uint4(0, 0, 0, 0);
+    if (column * 8 + lane / 4 < groups) {
+      v = *reinterpret_cast<const uint4*>(activations + row * stride + column * 256 + lane * 8);
+    }
+    if (++row == rows) row = 0, column += step;
+    return v;
+  }
+};
+
 /// A row's 256 columns in shared memory: 64 bytes for each matrix instruction, of which a lane's 16 are its
 /// two words of the high plane and of the low one; then 16 bytes for each t, the sums over groups 4 t, 4 t +
 /// 2 and 4 t + 1, 4 t + 3 divided by kSumDivisor, as halves and as what these leave; then the scale, and
@@ -22,14 +40,17 @@ struct PlaneRow {
   static constexpr int kLargest = 127 * 256;
   static constexpr float kSumDivisor = 32.0f;  // of 16 columns: a half can hold the sum
 
-  /// Turns the rows of a copy, F16 so far, into planes. A whole warp calls it.
+  /// Brings what is wanted to the copy. A whole warp calls it.
   template <int Excess>
-  static __device__ __forceinline__ void convert(char* copy, uint32_t rows, uint32_t lane) {
+  static __device__ __forceinline__ void fill(char* copy, Wanted wanted, uint32_t lane) {
+    uint4 halves = wanted.take(lane);
+    __syncwarp();
 #pragma unroll 1
-    for (uint32_t row = 0; row < rows; ++row, copy += kBytes) {
-      const uint4 halves = *reinterpret_cast<const uint4*>(copy + lane * 16);
-      __syncwarp();
-      store<Excess>(copy, halves, lane);
+    for (bool more = true; more; copy += kBytes) {
+      more = wanted.more();
+      const uint4 now = halves;
+      if (more) halves = wanted.take(lane);
+      store<Excess>(copy, now, lane);
     }
     __syncwarp();
   }
@@ -39,10 +60,11 @@ struct PlaneRow {
   template <int Excess>
   static __device__ __forceinline__ void store(char* row, const uint4& halves, uint32_t lane) {
     const uint32_t words[4] = {halves.x, halves.y, halves.z, halves.w};
-    uint32_t largest = 0;  // halves' magnitudes are ordered as integers are
-#pragma unroll
-    for (const uint32_t word : words) largest = max(largest, max(word & 0x7FFFu, word >> 16 & 0x7FFFu));
-    const float most = low_float(__reduce_max_sync(0xFFFFFFFFu, largest));
+    const __half2* pairs = reinterpret_cast<const __half2*>(words);
+    const __half2 larger =
+        __hmax2(__hmax2(__habs2(pairs[0]), __habs2(pairs[1])), __hmax2(__habs2(pairs[2]), __habs2(pairs[3])));
+    const uint32_t largest = __half_as_ushort(__hmax(__low2half(larger), __high2half(larger)));
+    const float most = low_float(__reduce_max_sync(0xFFFFFFFFu, largest));  // ordered as integers are
     const float factor = most == 0.0f ? 0.0f : __fdividef(static_cast<float>(kLargest), most);
     // Adding this rounds to the nearest integer and leaves it, and 128, in the lower bits.
     constexpr float kRounder = 12582912.0f + 128.0f;
@@ -91,18 +113,19 @@ struct PlaneRow {
 
 /// What a lane holds of 256 columns of the activations, for all pairs of tile rows.
 struct PlaneOperands {
-  uint4 words[8];    // of row g: high, high, low, low
-  const char* sums;  // of row g
-  float scale[2];    // of rows 2 t, 2 t + 1
-  int excess[2];     // of these too: what the low plane's sums begin with
+  static constexpr int kHeld = 6;  // more, and registers would not do
+
+  const char* from;    // of row g, 16 t bytes on
+  uint4 words[kHeld];  // high, high, low, low
+  float scale[2];      // of rows 2 t, 2 t + 1
+  int excess[2];       // of these too: what the low plane's sums begin with
 
   __device__ __forceinline__ PlaneOperands(const char* copy, const char* zeros, uint32_t rows,
                                            uint32_t lane) {
     const uint32_t g = lane / 4, t = lane % 4;
-    const char* from = (g < rows ? copy + g * PlaneRow::kBytes : zeros) + t * 16;
+    from = (g < rows ? copy + g * PlaneRow::kBytes : zeros) + t * 16;
 #pragma unroll
-    for (int i = 0; i < 8; ++i) words[i] = *reinterpret_cast<const uint4*>(from + i * 64);
-    sums = from + 512;
+    for (int i = 0; i < kHeld; ++i) words[i] = at(i);
 #pragma unroll
     for (uint32_t i = 0; i < 2; ++i) {
       const uint32_t row = 2 * t + i;
@@ -111,6 +134,8 @@ struct PlaneOperands {
       scale[i] = v.x, excess[i] = __float_as_int(v.y);
     }
   }
+  /// The operands of instruction i; at(8) are the sums.
+  __device__ __forceinline__ uint4 at(int i) const { return *reinterpret_cast<const uint4*>(from + i * 64); }
 };
 
 /// acc += the product, as multiply_blocks has it.
@@ -126,10 +151,9 @@ __device__ __forceinline__ void multiply_small(const char* first, const char* se
   if constexpr (T::kExcess != 0) low[0] = low[2] = x.excess[0], low[1] = low[3] = x.excess[1];
 #pragma unroll
   for (int i = 0; i < 8; ++i) {
-    mma_u8(high, a_words[2 * i], b_words[2 * i], a_words[2 * i + 1], b_words[2 * i + 1], x.words[i].x,
-           x.words[i].y);
-    mma_u8(low, a_words[2 * i], b_words[2 * i], a_words[2 * i + 1], b_words[2 * i + 1], x.words[i].z,
-           x.words[i].w);
+    const uint4 v = i < PlaneOperands::kHeld ? x.words[i] : x.at(i);
+    mma_u8(high, a_words[2 * i], b_words[2 * i], a_words[2 * i + 1], b_words[2 * i + 1], v.x, v.y);
+    mma_u8(low, a_words[2 * i], b_words[2 * i], a_words[2 * i + 1], b_words[2 * i + 1], v.z, v.w);
   }
   float sum[4];
 #pragma unroll
@@ -137,7 +161,7 @@ __device__ __forceinline__ void multiply_small(const char* first, const char* se
     sum[i] = static_cast<float>(high[i] * 256 + low[i]) * (i < 2 ? a.slope() : b.slope());
   }
   if constexpr (T::kMins) {
-    const uint4 sums = *reinterpret_cast<const uint4*>(x.sums);
+    const uint4 sums = x.at(8);
     float taken[4] = {};
     mma_f16(taken, a.even_mins(), b.even_mins(), a.odd_mins(), b.odd_mins(), sums.x, sums.y);
     mma_f16(taken, a.even_mins(), b.even_mins(), a.odd_mins(), b.odd_mins(), sums.z, sums.w);

@@ -33,32 +33,27 @@ constexpr uint32_t operand_row_bytes() {
   return F::kFamily == Family::kSmall ? PlaneRow::kBytes : Operand::kRowBytes;
 }
 
-/// Brings tile columns s, s + step, ... below `end` of the activations to the copy, one after the other. A
-/// whole warp calls it.
+/// Brings what is wanted to the copy, one column after the other. A whole warp calls it.
 template <typename F>
-__device__ __forceinline__ void fill_operands(char* copy, const __half* activations, uint32_t stride,
-                                              uint32_t rows, uint32_t groups, uint32_t s, uint32_t step,
-                                              uint32_t end, uint32_t lane) {
+__device__ __forceinline__ void fill_operands(char* copy, Wanted wanted, uint32_t lane) {
+  if constexpr (F::kFamily == Family::kSmall) return PlaneRow::fill<F::T::kExcess>(copy, wanted, lane);
   constexpr int kAtOnce = 4;
-  const __half* from = activations + s * 256 + lane * 8;
-  uint32_t row = 0;
   __syncwarp();
-  while (s < end) {
+  while (wanted.more()) {
     uint4 v[kAtOnce];
     int count = 0;
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
       v[i] = make_uint4(0, 0, 0, 0);
-      if (s >= end) continue;
-      if (s * 8 + lane / 4 < groups) v[i] = *reinterpret_cast<const uint4*>(from + row * stride);
-      if (++row == rows) row = 0, s += step, from += step * 256;
+      if (!wanted.more()) continue;
+      v[i] = wanted.take(lane);
       ++count;
     }
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
-      if (i < count) *reinterpret_cast<uint4*>(copy + i * operand_row_bytes<F>() + lane * 16) = v[i];
+      if (i < count) *reinterpret_cast<uint4*>(copy + i * Operand::kRowBytes + lane * 16) = v[i];
     }
-    copy += kAtOnce * operand_row_bytes<F>();
+    copy += kAtOnce * Operand::kRowBytes;
   }
   __syncwarp();
 }

@@ -20,6 +20,8 @@ struct MatrixWork {
   uint32_t tile_rows;
   uint32_t first_block;
   uint32_t blocks;
+  uint32_t each;  // tile rows of a block; the first `more` blocks have one more
+  uint32_t more;
   uint32_t out_stride;
   float scale;
   float second_scale;
@@ -27,7 +29,6 @@ struct MatrixWork {
 };
 
 struct Work {
-  MatrixWork matrices[kMatvecMaxMatrices];
   const __half* activations;
   __half* activation_output;
   const char* next;
@@ -43,8 +44,11 @@ struct Work {
   uint32_t ring_bytes;     // of one warp
   uint32_t row_bytes;      // of a row of activations in a tile column
   uint32_t partial_bytes;  // of one slot and pair: what the present columns take
+  uint32_t kept_columns;   // of activations that a warp holds at once
+  uint32_t result_shift;   // a pair of tile rows has at most 1 << result_shift results of both its tiles
   bool kept;               // a warp holds the activations of all its tile columns at once
   Epilogue epilogue;
+  MatrixWork matrices[kMatvecMaxMatrices];  // last: most launches then need fewer lines of constants
 };
 
 struct Place {
@@ -60,11 +64,12 @@ struct Part {
 
   __device__ __forceinline__ Part(const Work& work, const MatrixWork& matrix) {
     const uint32_t block = blockIdx.x - matrix.first_block;
-    begin = matrix.tile_rows * block / matrix.blocks;
-    const uint32_t tile_rows = matrix.tile_rows * (block + 1) / matrix.blocks - begin;
-    step = work.epilogue == Epilogue::kSwiGlu ? 1 : 2;
-    pairs = (tile_rows + step - 1) / step;
-    odd = tile_rows % step != 0;
+    begin = block * matrix.each + min(block, matrix.more);
+    const uint32_t tile_rows = matrix.each + (block < matrix.more);
+    const bool swiglu = work.epilogue == Epilogue::kSwiGlu;
+    step = swiglu ? 1 : 2;
+    pairs = swiglu ? tile_rows : (tile_rows + 1) / 2;
+    odd = !swiglu && tile_rows % 2 != 0;
   }
 };
 
@@ -137,7 +142,8 @@ class Ring {
   __device__ __forceinline__ void next_column() {
     column_ += work_.slots;
     if (column_ >= work_.tile_columns) {
-      column_ = column_ % work_.slots + at_.warps;  // the next slot
+      while (column_ >= work_.slots) column_ -= work_.slots;
+      column_ += at_.warps;  // the next slot
       if (column_ >= work_.slots) column_ = at_.warp, first_ += work_.batch;
     }
     start_column();
