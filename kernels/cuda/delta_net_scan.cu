@@ -7,9 +7,8 @@
 namespace inlay::cuda {
 namespace {
 
-constexpr uint32_t kScanColumns = 64;  // of a block
-constexpr uint32_t kScanWarps =
-    kScanColumns / 16;  // that advance 16 columns each; as many make their outputs
+constexpr uint32_t kScanColumns = 64;               // of a block
+constexpr uint32_t kScanWarps = kScanColumns / 16;  // to advance them; as many make their outputs
 constexpr uint32_t kGroupThreads = 32 * kScanWarps;
 constexpr uint32_t kScanThreads = 2 * kGroupThreads;
 

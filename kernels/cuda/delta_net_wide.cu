@@ -60,8 +60,8 @@ __device__ void write_values(const DeltaNetWide& wide, const float (&x)[kGroup][
   if (lane == 0) wide.peaks[blockIdx.y * heads + head] = peak;
 }
 
-/// A warp: the 128 channels of one head of q, k or v, for a group of rows. Grid (head groups, groups); the
-/// values of rows from `rows` on are zeros.
+/// A warp: the 128 channels of one head of q, k or v, for a group of rows; those from `rows` on become zeros.
+/// Grid (head groups, groups).
 __global__ void __launch_bounds__(kConvThreads)
     conv_kernel(DeltaNetArguments a, DeltaNetWide wide, uint32_t rows) {
   __shared__ float4 turned[kConvThreads / 32][kState * kGroup / 4];
