@@ -1,6 +1,7 @@
-// Random characters on many threads: opened, forked, stepped within budgets, saved, loaded, cancelled from
-// other threads and destroyed, for as long as asked. Fails where a text is not that of a fresh, undisturbed
-// run, where a call gives an error, or where memory is not flat to the byte from round to round.
+// Random characters on many threads: models and sessions opened, forked, stepped within budgets, saved,
+// loaded, cancelled from other threads and destroyed, for as long as asked. Fails where a text is not that of
+// a fresh, undisturbed run, where a call gives an error, or where memory is not flat to the byte from round
+// to round.
 //
 //   soak MODEL SECONDS THREADS
 
@@ -43,6 +44,8 @@ class Random {
 };
 
 struct Host {
+  inlay_runtime* runtime = nullptr;
+  inlay_source source = INLAY_SOURCE_INIT;
   inlay_model* model = nullptr;
   inlay_pool* pool = nullptr;
   bool mtp = false;
@@ -147,6 +150,18 @@ void disturbed(const Host& host, Random& random) {
         inlay_session_destroy(fork);
         break;
       }
+      case 2: {  // the model opened once more, beside the others, and its parents destroyed first
+        inlay_model* model = nullptr;
+        inlay_session* own = nullptr;
+        inlay_session_params params = INLAY_SESSION_PARAMS_INIT;
+        params.context_length = 64;
+        need(inlay_model_open(host.runtime, &host.source, nullptr, &model), "open");
+        need(inlay_session_create(model, &params, &own), "session");
+        inlay_model_destroy(model);
+        need(inlay_session_step(own, 1), "step");
+        inlay_session_destroy(own);
+        break;
+      }
       default: break;
     }
   }
@@ -163,12 +178,11 @@ int main(int argc, char** argv) {
   const auto threads = static_cast<uint32_t>(std::atoi(argv[3]));
   inlay_runtime_params runtime_params = INLAY_RUNTIME_PARAMS_INIT;
   runtime_params.threads = 2;
-  inlay_runtime* runtime = nullptr;
-  need(inlay_runtime_create(&runtime_params, &runtime), "runtime");
-  inlay_source source = INLAY_SOURCE_INIT;
-  source.path = argv[1];
   Host host;
-  need(inlay_model_open(runtime, &source, nullptr, &host.model), "model");
+  need(inlay_runtime_create(&runtime_params, &host.runtime), "runtime");
+  inlay_runtime* const runtime = host.runtime;
+  host.source.path = argv[1];
+  need(inlay_model_open(runtime, &host.source, nullptr, &host.model), "model");
   inlay_model_info info = INLAY_MODEL_INFO_INIT;
   need(inlay_model_get_info(host.model, &info), "info");
   host.mtp = info.mtp_layers > 0;
