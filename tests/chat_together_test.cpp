@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -130,7 +131,7 @@ TEST_CASE("a budget of thought, a grammar and tools at once: the same text with 
         const bool strict = seed % 2 == 1;
         const char* nudge = seed == 2 ? " Enough of that." : nullptr;
         const Seen plain = converse(model, kWays[0], temperature, seed, grammar, is_schema, strict, nudge);
-        for (const Way& way : kWays) {
+        for (const Way& way : std::span(kWays).subspan(1)) {
           CAPTURE(temperature);
           CAPTURE(seed);
           CAPTURE(way.draft);
@@ -175,7 +176,7 @@ TEST_CASE("strict calls are of the tools, whatever the weights would say") {
   };
   int whole = 0;
   int waits = 0;
-  for (uint64_t seed = 0; seed < 16; ++seed) {
+  for (uint64_t seed = 0; seed < 10; ++seed) {
     std::string plain;
     for (const int32_t draft : {INLAY_DRAFT_NONE, INLAY_DRAFT_MTP}) {
       host.begin = 0;
@@ -224,7 +225,7 @@ TEST_CASE("strict calls are of the tools, whatever the weights would say") {
     }
   }
   MESSAGE(whole << " whole calls, " << waits << " without arguments");
-  CHECK(whole > 16);
+  CHECK(whole > 10);
   // What a schema says beyond what is known is said.
   Wish wish;
   wish.tools = R"([{"name":"x","parameters":{"type":"object","properties":{"a":{"not":{}}}}}])";
