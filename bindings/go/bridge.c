@@ -136,6 +136,16 @@ inlay_status bridge_generator_load(inlay_generator* generator, uintptr_t stream)
   return inlay_generator_load(generator, &reader);
 }
 
+inlay_status bridge_chat_save(inlay_chat* chat, uintptr_t stream) {
+  const inlay_writer writer = writer_of(stream);
+  return inlay_chat_save(chat, &writer);
+}
+
+inlay_status bridge_chat_load(inlay_chat* chat, uintptr_t stream) {
+  const inlay_reader reader = reader_of(stream);
+  return inlay_chat_load(chat, &reader);
+}
+
 static inlay_status propose(void* user_data, const int32_t* tokens, size_t count, size_t max,
                             int32_t* out_tokens, size_t* out_count) {
   return inlayGoPropose((uintptr_t)user_data, (int32_t*)tokens, count, max, out_tokens, out_count);

@@ -21,6 +21,8 @@ inlay_status bridge_session_save(inlay_session* session, uintptr_t stream);
 inlay_status bridge_session_load(inlay_session* session, uintptr_t stream);
 inlay_status bridge_generator_save(inlay_generator* generator, uintptr_t stream);
 inlay_status bridge_generator_load(inlay_generator* generator, uintptr_t stream);
+inlay_status bridge_chat_save(inlay_chat* chat, uintptr_t stream);
+inlay_status bridge_chat_load(inlay_chat* chat, uintptr_t stream);
 inlay_status bridge_generator_create(inlay_session* session, const inlay_sampler_params* sampler,
                                      const inlay_logit_bias* biases, size_t bias_count,
                                      const inlay_generator_params* params, uintptr_t drafter, uintptr_t mask,

@@ -66,6 +66,9 @@ type AnswerOptions struct {
 	// Grammar, where not nil, is what the answer is of, once it has been thought; nil: the generator's, or anything.
 	// Where the conversation has tools, a tool call may come instead. The first one takes about 6 MB.
 	Grammar *Grammar
+	// StrictCalls: a tool call names one of the conversation's tools, and its arguments are what that tool's "parameters"
+	// say. The first time takes about 6 MB.
+	StrictCalls bool
 }
 
 // ChatEventKind is what an event is.
@@ -184,6 +187,7 @@ func (c *Chat) Answer(options AnswerOptions) error {
 	params.think_budget = C.uint64_t(options.ThinkBudget)
 	params.max_tokens = C.uint64_t(options.MaxTokens)
 	params.repetition_limit = C.uint32_t(options.RepetitionLimit)
+	params.strict_calls = cBool(options.StrictCalls)
 	return options.Grammar.lend(func(grammar *C.inlay_grammar) error {
 		params.grammar = grammar
 		return c.restart(func(ptr *C.inlay_chat) C.inlay_status {
@@ -230,4 +234,38 @@ func (c *Chat) All(ctx context.Context) func(yield func(ChatEvent, error) bool) 
 // Stop ends the answer where it is; the next event is then its end.
 func (c *Chat) Stop() error {
 	return c.with(func(ptr *C.inlay_chat) C.inlay_status { return C.inlay_chat_stop(ptr) })
+}
+
+// Save gives all of the conversation and its session as bytes, between two answers.
+func (c *Chat) Save() (saved []byte, err error) {
+	err = c.with(func(ptr *C.inlay_chat) (status C.inlay_status) {
+		saved, status = saveBytes(C.inlay_chat_save_bytes(ptr),
+			func(place unsafe.Pointer, room C.uint64_t, count *C.uint64_t) C.inlay_status {
+				return C.inlay_chat_save_memory(ptr, place, room, count)
+			})
+		return status
+	})
+	return saved, err
+}
+
+// SaveTo writes the same in pieces. An error of the writer's is the cause of ErrCallback.
+func (c *Chat) SaveTo(to io.Writer) error {
+	return streaming(to, nil, func(handle C.uintptr_t) error {
+		return c.with(func(ptr *C.inlay_chat) C.inlay_status { return C.bridge_chat_save(ptr, handle) })
+	})
+}
+
+// Load replaces all of it by what a chat with equal options saved: it goes on with the same words.
+func (c *Chat) Load(saved []byte) error {
+	return c.with(func(ptr *C.inlay_chat) C.inlay_status {
+		return C.inlay_chat_load_memory(ptr, unsafe.Pointer(data(saved)), C.uint64_t(len(saved)))
+	})
+}
+
+// LoadFrom reads the same, as far as what was saved goes. What is damaged after its first part, or a reader that fails,
+// leaves the conversation as it was made.
+func (c *Chat) LoadFrom(from io.Reader) error {
+	return streaming(nil, from, func(handle C.uintptr_t) error {
+		return c.with(func(ptr *C.inlay_chat) C.inlay_status { return C.bridge_chat_load(ptr, handle) })
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -381,6 +382,61 @@ func TestSessionsAndGeneratorsAreSavedToStreams(t *testing.T) {
 	if text, err := loaded.Answer(context.Background()); err != nil || text != rest {
 		t.Fatal(text, err)
 	}
+}
+
+func TestConversationsAreSavedAndTheirCallsKeptToTheirSchemas(t *testing.T) {
+	_, model := open(t)
+	given := `[{"type":"function","function":{"name":"look_up_price","description":"Price of an item",
+		"parameters":{"type":"object","properties":{"item":{"enum":["stew"]}},"required":["item"]}}}]`
+	newChat := func(tools string) *Chat {
+		session, err := NewSession(model, SessionOptions{})
+		need(t, err)
+		chat, err := NewChat(session, ChatOptions{Generator: &GeneratorOptions{}, Tools: tools})
+		need(t, err)
+		t.Cleanup(func() {
+			chat.Close()
+			session.Close()
+		})
+		return chat
+	}
+	hear := func(chat *Chat) (heard string) {
+		need(t, chat.Answer(AnswerOptions{Thinking: ThinkingOff, StrictCalls: true}))
+		chat.All(context.Background())(func(event ChatEvent, err error) bool {
+			need(t, err)
+			heard += fmt.Sprintf("%d:%s ", event.Kind, event.Text)
+			return true
+		})
+		return heard
+	}
+	chat := newChat(given)
+	need(t, chat.Add("user", "What does the ale cost today? Look it up."))
+	if heard := hear(chat); !strings.Contains(strings.ReplaceAll(heard, " 5:", ""), "4:itemstew 6:") {
+		t.Fatal(heard)
+	}
+	saved, err := chat.Save()
+	need(t, err)
+	var streamed bytes.Buffer
+	need(t, chat.SaveTo(&streamed))
+	if !bytes.Equal(saved, streamed.Bytes()) {
+		t.Fatal(len(saved), streamed.Len())
+	}
+	need(t, chat.Add("tool", "9 coppers"))
+	expected := hear(chat)
+	loaded, fromStream := newChat(given), newChat(given)
+	need(t, loaded.Load(saved))
+	need(t, fromStream.LoadFrom(&streamed))
+	for _, chat := range []*Chat{loaded, fromStream} {
+		need(t, chat.Add("tool", "9 coppers"))
+		if heard := hear(chat); heard != expected {
+			t.Fatal(heard, expected)
+		}
+	}
+	needStatus(t, chat.SaveTo(&faulty{left: 1000}), ErrCallback, os.ErrDeadlineExceeded.Error())
+	needStatus(t, newChat("").Load(saved), ErrMismatch, "")
+	needStatus(t, loaded.Load(saved[:len(saved)-1]), ErrCorruptFile, "")
+	need(t, loaded.Add("user", "And now?"))
+	need(t, loaded.Answer(AnswerOptions{}))
+	needStatus(t, loaded.SaveTo(io.Discard), ErrWrongState, "")
 }
 
 func TestModelsAndForksLiveInArenas(t *testing.T) {

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.IO;
 using System.Runtime.InteropServices;
 using System.Text;
 using System.Threading;
@@ -48,6 +49,9 @@ namespace Inlay
         /// <summary>What the answer is of, once it has been thought; null: the generator's, or anything. Where the
         /// conversation has tools, a tool call may come instead. The first one takes about 6 MB.</summary>
         public Grammar Grammar { get; set; }
+        /// <summary>A tool call names one of the conversation's tools, and its arguments are what that tool's "parameters"
+        /// say. The first time takes about 6 MB.</summary>
+        public bool StrictCalls { get; set; }
     }
 
     /// <summary>What an event is.</summary>
@@ -148,10 +152,10 @@ namespace Inlay
         /// <summary>Gives the conversation up; the session stays.</summary>
         public void Dispose() => handle.Dispose();
 
-        private int Check(int status)
+        private int Check(int status, StreamHost stream = null)
         {
             return Text.Check(status, (buffer, capacity) => Native.inlay_chat_message(handle, (byte*)buffer, capacity),
-                              hosts == null ? null : hosts.Failure(status));
+                              stream != null ? stream.Failure : hosts == null ? null : hosts.Failure(status));
         }
 
         /// <summary>Adds what `role`, "system", "user" or "tool", says.</summary>
@@ -191,6 +195,7 @@ namespace Inlay
                 given.think_budget = options.ThinkBudget;
                 given.max_tokens = options.MaxTokens;
                 given.repetition_limit = options.RepetitionLimit;
+                given.strict_calls = options.StrictCalls ? 1u : 0u;
                 given.stop_string_count = (UIntPtr)stops.Count;
                 using (Lent grammar = Grammar.Lend(options.Grammar))
                 fixed (byte* closing = Text.Terminated(options.ThinkClosing))
@@ -274,6 +279,35 @@ namespace Inlay
             return new AsyncEvents<ChatEvent>(Next, came => came.Kind == ChatEventKind.End);
         }
 #endif
+
+        /// <summary>All of the conversation and its session as bytes, between two answers.</summary>
+        public byte[] Save()
+        {
+            var saved = new byte[Native.inlay_chat_save_bytes(handle)];
+            ulong bytes;
+            fixed (byte* at = saved) Check(Native.inlay_chat_save_memory(handle, (IntPtr)at, (ulong)saved.Length, &bytes));
+            Array.Resize(ref saved, (int)bytes);
+            return saved;
+        }
+
+        /// <summary>Writes the same in pieces. What the stream throws is the InnerException of a Status.Callback.</summary>
+        public void SaveTo(Stream to)
+        {
+            StreamHost.Write(to, (table, host) => Check(Native.inlay_chat_save(handle, (inlay_writer*)table), host));
+        }
+
+        /// <summary>Replaces all of it by what a chat with equal options saved: it goes on with the same words.</summary>
+        public void Load(byte[] saved)
+        {
+            fixed (byte* at = saved) Check(Native.inlay_chat_load_memory(handle, (IntPtr)at, (ulong)saved.Length));
+        }
+
+        /// <summary>Reads the same, as far as what was saved goes. What is damaged after its first part, or a stream that
+        /// fails, leaves the conversation as it was made.</summary>
+        public void LoadFrom(Stream from)
+        {
+            StreamHost.Read(from, (table, host) => Check(Native.inlay_chat_load(handle, (inlay_reader*)table), host));
+        }
 
         /// <summary>Ends the answer where it is; the next event is then its end.</summary>
         public void Stop() => Check(Native.inlay_chat_stop(handle));

@@ -287,6 +287,68 @@ public static class ObjectsTest
         }
     }
 
+    private sealed class Talk : IDisposable
+    {
+        private readonly Session session;
+        public readonly Chat Chat;
+
+        public Talk(Model model, string tools)
+        {
+            session = new Session(model);
+            Chat = new Chat(session, new ChatOptions { Generator = new GeneratorOptions(), Tools = tools });
+        }
+
+        public string Hear()
+        {
+            var answer = new AnswerOptions { Thinking = Thinking.Off, StrictCalls = true };
+            return string.Concat(Chat.Answer(answer).Select(came => (int)came.Kind + ":" + came.Text + " "));
+        }
+
+        public void Dispose()
+        {
+            Chat.Dispose();
+            session.Dispose();
+        }
+    }
+
+    public static void ConversationsAreSavedAndTheirCallsKeptToTheirSchemas()
+    {
+        const string Tools = "[{\"type\":\"function\",\"function\":{\"name\":\"look_up_price\",\"description\":" +
+            "\"Price of an item\",\"parameters\":{\"type\":\"object\",\"properties\":{\"item\":{\"enum\":[\"stew\"]}}," +
+            "\"required\":[\"item\"]}}}]";
+        using (var bench = new Bench())
+        using (var talk = new Talk(bench.Model, Tools))
+        using (var loaded = new Talk(bench.Model, Tools))
+        using (var fromStream = new Talk(bench.Model, Tools))
+        using (var without = new Talk(bench.Model, null))
+        {
+            talk.Chat.Add("user", "What does the ale cost today? Look it up.");
+            string heard = talk.Hear();
+            Check.True(heard.Replace(" 5:", "").Contains("4:itemstew 6:"), heard);
+            byte[] saved = talk.Chat.Save();
+            var streamed = new MemoryStream();
+            talk.Chat.SaveTo(streamed);
+            Check.True(saved.SequenceEqual(streamed.ToArray()));
+            talk.Chat.Add("tool", "9 coppers");
+            string expected = talk.Hear();
+            loaded.Chat.Load(saved);
+            streamed.Position = 0;
+            fromStream.Chat.LoadFrom(streamed);
+            foreach (Talk again in new[] { loaded, fromStream })
+            {
+                again.Chat.Add("tool", "9 coppers");
+                Check.Equal(expected, again.Hear());
+            }
+            var failed = Check.Throws<InlayException>(() => talk.Chat.SaveTo(new Faulty(1000)));
+            Check.True(failed.Status == Status.Callback && failed.InnerException is UnauthorizedAccessException, failed);
+            Fails(Status.Mismatch, () => without.Chat.Load(saved));
+            Fails(Status.CorruptFile, () => loaded.Chat.Load(saved.Take(saved.Length - 1).ToArray()));
+            loaded.Chat.Add("user", "And now?");
+            loaded.Chat.BeginAnswer();
+            Fails(Status.WrongState, () => loaded.Chat.SaveTo(new MemoryStream()));
+        }
+    }
+
     public static void ModelsAndForksLiveInArenas()
     {
         using (var runtime = new Runtime(new RuntimeOptions { Threads = 1 }))

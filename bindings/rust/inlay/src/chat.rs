@@ -1,8 +1,11 @@
 use crate::generator::Hosts;
-use crate::native::{c_string, check, check_silent, microseconds, params, slice};
+use crate::native::{
+    c_string, check, check_silent, microseconds, params, read_from, save_bytes, slice, write_to,
+};
 use crate::session::check_created;
 use crate::{ChatFormat, GeneratorOptions, Grammar, Result, SamplerOptions, Session, Stop};
 use std::ffi::CString;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 /// Sampling as the model cards have it.
@@ -78,6 +81,9 @@ pub struct AnswerOptions<'g> {
     /// What the answer is of, once it has been thought; None: the generator's, or anything. Where the conversation has
     /// tools, a tool call may come instead. The first one takes about 6 MB.
     pub grammar: Option<&'g Grammar<'g>>,
+    /// A tool call names one of the conversation's tools, and its arguments are what that tool's "parameters" say. The
+    /// first time takes about 6 MB.
+    pub strict_calls: bool,
 }
 
 /// What an answer brought. `call` is the number of a tool call, from 0.
@@ -261,6 +267,7 @@ impl<'m> Chat<'m> {
         given.max_tokens = options.max_tokens;
         given.repetition_limit = options.repetition_limit;
         given.grammar = options.grammar.map_or(std::ptr::null_mut(), |it| it.handle);
+        given.strict_calls = options.strict_calls as u32;
         self.usage = ChatUsage::default();
         self.call(|it| unsafe { inlay_sys::inlay_chat_answer(it, &given) }).map(|_| ())
     }
@@ -311,6 +318,32 @@ impl<'m> Chat<'m> {
     /// Ends the answer where it is; the next event is then its end.
     pub fn stop(&mut self) -> Result<()> {
         self.call(|it| unsafe { inlay_sys::inlay_chat_stop(it) }).map(|_| ())
+    }
+
+    /// All of the conversation and its session as bytes, between two answers.
+    pub fn save(&mut self) -> Result<Vec<u8>> {
+        let room = unsafe { inlay_sys::inlay_chat_save_bytes(self.handle) };
+        save_bytes(room, |place, room, bytes| {
+            self.call(|it| unsafe { inlay_sys::inlay_chat_save_memory(it, place, room, bytes) })
+        })
+    }
+
+    /// The same, written in pieces. An error of the stream's is [`Status::Callback`](crate::Status::Callback) with its
+    /// words.
+    pub fn save_to(&mut self, to: impl Write) -> Result<()> {
+        write_to(to, |table| self.call(|it| unsafe { inlay_sys::inlay_chat_save(it, table) }))
+    }
+
+    /// Replaces all of it by what a chat with equal options saved: it goes on with the same words.
+    pub fn load(&mut self, saved: &[u8]) -> Result<()> {
+        let (data, bytes) = (saved.as_ptr().cast(), saved.len() as u64);
+        self.call(|it| unsafe { inlay_sys::inlay_chat_load_memory(it, data, bytes) }).map(|_| ())
+    }
+
+    /// The same from a stream, which is read as far as what was saved goes. What is damaged after its first part, or a
+    /// stream that fails, leaves the chat as it was made.
+    pub fn load_from(&mut self, from: impl Read) -> Result<()> {
+        read_from(from, |table| self.call(|it| unsafe { inlay_sys::inlay_chat_load(it, table) }))
     }
 
     /// Counts of the answer so far.

@@ -323,6 +323,50 @@ fn sessions_and_generators_are_saved_to_streams() {
 }
 
 #[test]
+fn conversations_are_saved_and_their_calls_kept_to_their_schemas() {
+    let (_runtime, model) = open();
+    let tools = r#"[{"type":"function","function":{"name":"look_up_price","description":"Price of an item",
+        "parameters":{"type":"object","properties":{"item":{"enum":["stew"]}},"required":["item"]}}}]"#;
+    let new = || {
+        let generator = Some(GeneratorOptions::default());
+        let options = ChatOptions { generator, tools: Some(tools.into()), ..Default::default() };
+        Chat::new(Session::new(&model).unwrap(), options).unwrap()
+    };
+    let hear = |chat: &mut Chat<'_>| {
+        let answer = AnswerOptions { thinking: Thinking::Off, strict_calls: true, ..Default::default() };
+        chat.answer(&answer).unwrap().map(|event| event.unwrap()).collect::<Vec<_>>()
+    };
+    let mut chat = new();
+    chat.add("user", "What does the ale cost today? Look it up.").unwrap();
+    let events = hear(&mut chat);
+    let item = |event: &ChatEvent| match event {
+        ChatEvent::ArgumentText { text, .. } => text.clone(),
+        _ => String::new(),
+    };
+    assert_eq!(events.iter().map(item).collect::<String>(), "stew", "{events:?}");
+    let (saved, mut streamed) = (chat.save().unwrap(), Vec::new());
+    chat.save_to(&mut streamed).unwrap();
+    assert_eq!(saved, streamed);
+    chat.add("tool", "9 coppers").unwrap();
+    let expected = hear(&mut chat);
+    let (mut loaded, mut from_stream) = (new(), new());
+    loaded.load(&saved).unwrap();
+    from_stream.load_from(&streamed[..]).unwrap();
+    for chat in [&mut loaded, &mut from_stream] {
+        chat.add("tool", "9 coppers").unwrap();
+        assert_eq!(hear(chat), expected);
+    }
+    let error = chat.save_to(Faulty(&mut Vec::new(), 1000, false)).unwrap_err();
+    assert!(error.status() == Status::Callback && error.message().contains("the disk is full"), "{error}");
+    let mut without = Chat::new(Session::new(&model).unwrap(), ChatOptions::default()).unwrap();
+    assert_eq!(status(without.load(&saved)), Status::Mismatch);
+    assert_eq!(status(loaded.load(&saved[..saved.len() - 1])), Status::CorruptFile);
+    loaded.add("user", "And now?").unwrap();
+    loaded.begin_answer(&AnswerOptions::default()).unwrap();
+    assert_eq!(status(loaded.save_to(std::io::sink())), Status::WrongState);
+}
+
+#[test]
 fn models_and_forks_live_in_arenas() {
     let runtime = runtime();
     let file = File::open(&runtime, MODEL).unwrap();
