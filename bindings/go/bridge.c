@@ -14,28 +14,19 @@ static void release(void* user_data, void* memory, size_t size, size_t alignment
   inlayGoRelease((uintptr_t)user_data, memory, size, alignment);
 }
 
-inlay_status bridge_runtime_create(int32_t device, uint32_t device_index, uint32_t threads,
-                                   uint64_t memory_limit, const char* instruction_set, void* cuda_stream,
-                                   uint32_t low_priority, uintptr_t log, uintptr_t allocator,
+inlay_status bridge_runtime_create(const inlay_runtime_params* params, uintptr_t log, uintptr_t allocator,
                                    inlay_runtime** out_runtime) {
-  inlay_runtime_params params = INLAY_RUNTIME_PARAMS_INIT;
+  inlay_runtime_params given = *params;
   inlay_allocator memory = INLAY_ALLOCATOR_INIT;
   if (allocator != 0) {
     memory.user_data = (void*)allocator;
     memory.allocate = allocate;
     memory.release = release;
-    params.allocator = &memory;
+    given.allocator = &memory;
   }
-  params.device = device;
-  params.device_index = device_index;
-  params.threads = threads;
-  params.memory_limit = memory_limit;
-  params.instruction_set = instruction_set;
-  params.cuda_stream = cuda_stream;
-  params.low_priority = low_priority;
-  params.log = write_log;
-  params.log_user_data = (void*)log;
-  return inlay_runtime_create(&params, out_runtime);
+  given.log = write_log;
+  given.log_user_data = (void*)log;
+  return inlay_runtime_create(&given, out_runtime);
 }
 
 static inlay_status io_size(void* user_data, uint64_t* out_bytes) {

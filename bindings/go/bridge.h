@@ -6,9 +6,7 @@
 
 #include <inlay/inlay.h>
 
-inlay_status bridge_runtime_create(int32_t device, uint32_t device_index, uint32_t threads,
-                                   uint64_t memory_limit, const char* instruction_set, void* cuda_stream,
-                                   uint32_t low_priority, uintptr_t log, uintptr_t allocator,
+inlay_status bridge_runtime_create(const inlay_runtime_params* params, uintptr_t log, uintptr_t allocator,
                                    inlay_runtime** out_runtime);
 inlay_status bridge_file_open(inlay_runtime* runtime, const char* path, const void* data, uint64_t data_size,
                               uintptr_t io, inlay_file** out_file);

@@ -543,6 +543,36 @@ func TestTheHostsAllocatorIsUsedAndAFileLiesInMemory(t *testing.T) {
 	needStatus(t, err, ErrOutOfMemory, "")
 }
 
+func TestAFileThatIsCutShortIsAnError(t *testing.T) {
+	of, err := NewRuntime(RuntimeOptions{Threads: 1, GuardMappings: true})
+	need(t, err)
+	defer of.Close()
+	file, err := os.ReadFile(modelPath)
+	need(t, err)
+	path := filepath.Join(t.TempDir(), "tavern.gguf")
+	need(t, os.WriteFile(path, file, 0o600))
+	model, err := OpenModel(of, Path(path), ModelOptions{})
+	need(t, err)
+	defer model.Close()
+	session := newSmall(t, model, SessionOptions{})
+	need(t, session.Step(nil, 1))
+	need(t, os.Truncate(path, int64(len(file)/4)))
+	needStatus(t, session.Step(nil, 2), ErrIO, "")
+	if session.Position() != 1 {
+		t.Fatal(session.Position())
+	}
+	saved, err := session.Save()
+	need(t, err)
+	// Go's own signals are as ever: a nil dereference panics.
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	var nothing *[]byte
+	saved[0] = (*nothing)[0]
+}
+
 func TestChatsAreRenderedAsAFormatSays(t *testing.T) {
 	of, model := open(t)
 	info, err := model.Info()

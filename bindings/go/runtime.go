@@ -45,6 +45,9 @@ type RuntimeOptions struct {
 	LowPriority    bool
 	// CUDAStream is a cudaStream_t of yours, which outlives all that is made from the runtime; nil: one of Inlay's own.
 	CUDAStream unsafe.Pointer
+	// GuardMappings makes ErrIO of a mapped file that another program cuts short, instead of a SIGBUS that ends the
+	// process. While such a runtime lives, Inlay has the handler of SIGBUS, and passes on to Go's what is not its own.
+	GuardMappings bool
 	// Allocator, where not nil, is where host memory comes from.
 	Allocator Allocator
 	// Log takes each line; called at create, open and close, by any goroutine that does these.
@@ -197,10 +200,17 @@ func NewRuntime(options RuntimeOptions) (*Runtime, error) {
 		allocator = of.handle
 	}
 	made := &Runtime{core: of}
+	params := C.inlay_runtime_params{struct_size: C.sizeof_inlay_runtime_params}
+	params.device = C.int32_t(options.Device)
+	params.device_index = C.uint32_t(options.DeviceIndex)
+	params.threads = C.uint32_t(options.Threads)
+	params.memory_limit = C.uint64_t(options.MemoryLimit)
+	params.instruction_set = set
+	params.cuda_stream = options.CUDAStream
+	params.low_priority = cBool(options.LowPriority)
+	params.guard_mappings = cBool(options.GuardMappings)
 	var ptr *C.inlay_runtime
-	status := C.bridge_runtime_create(C.int32_t(options.Device), C.uint32_t(options.DeviceIndex),
-		C.uint32_t(options.Threads), C.uint64_t(options.MemoryLimit), set, options.CUDAStream,
-		cBool(options.LowPriority), C.uintptr_t(of.handle), C.uintptr_t(allocator), &ptr)
+	status := C.bridge_runtime_create(&params, C.uintptr_t(of.handle), C.uintptr_t(allocator), &ptr)
 	if status < 0 {
 		defer of.release()
 		return nil, &Error{Status: Status(status), Message: of.lastError}

@@ -32,6 +32,10 @@ namespace Inlay
         /// <summary>"scalar", "avx2", "avx512", "amx" or "neon" instead of the best there is.</summary>
         public string InstructionSet { get; set; }
         public bool LowPriority { get; set; }
+        /// <summary>A mapped file that another program cuts short is Status.Io, and not a SIGBUS that ends the process.
+        /// While such a runtime lives, Inlay has the handler of SIGBUS, and passes on to the former one what is not its own.
+        /// </summary>
+        public bool GuardMappings { get; set; }
         /// <summary>Where not null, gives host memory.</summary>
         public IAllocator Allocator { get; set; }
         /// <summary>A cudaStream_t of yours, which outlives all that is made from the runtime.</summary>
@@ -162,6 +166,7 @@ namespace Inlay
             given.device_index = options.DeviceIndex;
             given.threads = options.Threads;
             given.memory_limit = options.MemoryLimit;
+            given.guard_mappings = options.GuardMappings ? 1u : 0u;
             given.low_priority = options.LowPriority ? 1u : 0u;
             given.cuda_stream = options.CudaStream;
             given.log = Marshal.GetFunctionPointerForDelegate(WriteLog);

@@ -433,6 +433,34 @@ public static class ObjectsTest
         Fails(Status.OutOfMemory, () => new Runtime(options));
     }
 
+    public static void AFileThatIsCutShortIsAnError()
+    {
+        string path = Path.GetTempFileName();
+        File.Copy(Bench.ModelPath, path, true);
+        using (var runtime = new Runtime(new RuntimeOptions { Threads = 1, GuardMappings = true }))
+        using (Model model = Model.Open(runtime, path))
+        using (var session = new Session(model, Small()))
+        {
+            session.Step(1);
+            using (var file = new FileStream(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
+            {
+                file.SetLength(file.Length / 4);
+            }
+            Fails(Status.Io, () => session.Step(2));
+            Check.Equal(1L, session.Position);
+            byte[] saved = session.Save();
+            using (var bench = new Bench())
+            using (var again = new Session(bench.Model, Small()))
+            {
+                again.Load(saved);
+                again.Step(2);
+            }
+            string none = null;
+            Check.Throws<NullReferenceException>(() => Check.Equal(0, none.Length)); // Mono's own signals are as ever
+        }
+        File.Delete(path);
+    }
+
     public static void ChatsAreRenderedAsAFormatSays()
     {
         using (var bench = new Bench())

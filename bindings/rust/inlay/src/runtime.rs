@@ -38,6 +38,7 @@ pub struct RuntimeOptions {
     memory_limit: u64,
     instruction_set: Option<String>,
     low_priority: bool,
+    guard_mappings: bool,
     log: Option<Box<LogFn>>,
     allocator: Option<Box<HostAllocator>>,
     cuda_stream: Option<NonNull<c_void>>,
@@ -76,6 +77,13 @@ impl RuntimeOptions {
     /// Inlay's own CUDA stream gives way to the host's others.
     pub fn low_priority(mut self, low: bool) -> Self {
         self.low_priority = low;
+        self
+    }
+
+    /// A mapped file that another program cuts short is [`Status::Io`], and not a SIGBUS that ends the process. While such
+    /// a runtime lives, Inlay has the handler of SIGBUS, and passes on to the former one what is not its own.
+    pub fn guard_mappings(mut self, on: bool) -> Self {
+        self.guard_mappings = on;
         self
     }
 
@@ -127,6 +135,7 @@ impl RuntimeOptions {
         given.threads = self.threads;
         given.memory_limit = self.memory_limit;
         given.instruction_set = instruction_set.as_deref().map_or(std::ptr::null(), CStr::as_ptr);
+        given.guard_mappings = self.guard_mappings as u32;
         given.low_priority = self.low_priority as u32;
         given.allocator = if allocator.is_some() { &memory } else { std::ptr::null() };
         given.cuda_stream = self.cuda_stream.map_or(std::ptr::null_mut(), NonNull::as_ptr);

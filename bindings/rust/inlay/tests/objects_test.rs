@@ -395,6 +395,27 @@ fn models_and_forks_live_in_arenas() {
     assert_eq!(third.logits(0).unwrap(), session.logits(0).unwrap());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_cut_short_is_an_error() {
+    let path = std::env::temp_dir().join(format!("inlay-rust-{}.gguf", std::process::id()));
+    std::fs::copy(MODEL, &path).unwrap();
+    let runtime = RuntimeOptions::new().threads(1).guard_mappings(true).create().unwrap();
+    let model = Model::open(&runtime, path.as_path()).unwrap();
+    let mut session = Session::with(&model, &small()).unwrap();
+    session.step(1).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 4).unwrap();
+    assert_eq!(status(session.step(2)), Status::Io);
+    assert_eq!(session.position(), 1);
+    let saved = session.save().unwrap();
+    let (_runtime, whole) = open();
+    let mut again = Session::with(&whole, &small()).unwrap();
+    again.load(&saved).unwrap();
+    again.step(2).unwrap();
+    std::fs::remove_file(&path).unwrap();
+}
+
 #[test]
 fn chats_are_rendered_as_a_format_says() {
     let (runtime, model) = open();
