@@ -8,12 +8,13 @@
 
 #include "formats/tiles.h"
 
-// Weight matrices as the CUDA kernels read them: in tiles (formats/tiles.h). A warp of the matvec kernel reads
-// one stretch of a column of tiles.
+// Weight matrices as the CUDA kernels read them: in tiles (formats/tiles.h). A warp of the matvec kernel
+// reads one stretch of a column of tiles.
 
 namespace inlay::cuda {
 
-/// A packed matrix in memory that the device reads, aligned to kTilesAlignment. Copied into kernel parameters.
+/// A packed matrix in memory that the device reads, aligned to kTilesAlignment. Copied into kernel
+/// parameters.
 struct PackedMatrix {
   const void* data = nullptr;
   TensorType type = TensorType::F32;
