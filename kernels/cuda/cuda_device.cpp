@@ -164,7 +164,7 @@ class CudaDevice final : public Device {
     result->placement = placement_;
     result->memory = take_device_memory(plan.device, "the weights");
     try {
-      pin_weights(*result);
+      pin_weights(weights, *result);
       Layout device(result->memory, plan.device);
       lay_out_weights(weights, placement_, device, result);
       upload_weights(weights, *result, stream_, progress, progress_user_data);
@@ -503,8 +503,8 @@ class CudaDevice final : public Device {
   }
 
   /// Models of one mapping share its pinning, which the last of them gives back.
-  void pin_weights(CudaWeights& weights) {
-    HostRange range = in_place_range(weights.model, placement_);
+  void pin_weights(const ModelWeights& from, CudaWeights& weights) {
+    HostRange range = in_place_range(from, placement_);
     if (range.bytes == 0) return;
     const std::lock_guard lock(weights_mutex_);
     const CudaWeights* other = weights_;
