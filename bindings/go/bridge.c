@@ -76,10 +76,12 @@ inlay_status bridge_model_create(inlay_file* file, uint32_t read_ahead, void* ar
 }
 
 inlay_status bridge_pack(inlay_runtime* runtime, const char* input, const char* output,
-                         const char* quantisation, const char* imatrix, uintptr_t progress) {
+                         const char* quantisation, const char* imatrix, const char* layout,
+                         uintptr_t progress) {
   inlay_pack_params params = INLAY_PACK_PARAMS_INIT;
   params.quantisation = quantisation;
   params.imatrix = imatrix;
+  params.layout = layout;
   params.progress = progress != 0 ? report : NULL;
   params.progress_user_data = (void*)progress;
   return inlay_pack(runtime, input, output, &params);

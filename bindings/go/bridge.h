@@ -14,7 +14,8 @@ inlay_status bridge_file_verify(inlay_file* file, uintptr_t progress);
 inlay_status bridge_model_create(inlay_file* file, uint32_t read_ahead, void* arena, uint64_t arena_bytes,
                                  uintptr_t progress, inlay_model** out_model);
 inlay_status bridge_pack(inlay_runtime* runtime, const char* input, const char* output,
-                         const char* quantisation, const char* imatrix, uintptr_t progress);
+                         const char* quantisation, const char* imatrix, const char* layout,
+                         uintptr_t progress);
 inlay_status bridge_session_save(inlay_session* session, uintptr_t stream);
 inlay_status bridge_session_load(inlay_session* session, uintptr_t stream);
 inlay_status bridge_generator_save(inlay_generator* generator, uintptr_t stream);

@@ -637,6 +637,10 @@ func TestPackingReportsAndStops(t *testing.T) {
 	}
 	err = of.PackWith(modelPath, output+"2", PackOptions{Progress: func(uint64, uint64) error { panic("on purpose") }})
 	needStatus(t, err, ErrCancelled, "on purpose")
+	need(t, of.PackWith(modelPath, output+"1", PackOptions{Layout: "cuda"}))
+	_, err = OpenModel(of, Path(output+"1"), ModelOptions{})
+	needStatus(t, err, ErrUnsupported, "")
+	needStatus(t, of.PackWith(modelPath, output+"2", PackOptions{Layout: "none such"}), ErrInvalidArgument, "none such")
 	err = of.PackWith(modelPath, output+"2", PackOptions{Quantisation: "q4_k_m", Imatrix: "/nowhere"})
 	needStatus(t, err, ErrIO, "/nowhere")
 }

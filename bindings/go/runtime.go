@@ -22,6 +22,19 @@ const (
 	CUDA Device = C.INLAY_DEVICE_CUDA
 )
 
+// WeightPlacement is where a CUDA device keeps the weights of a package in its own layout (PackOptions.Layout); every
+// other weight is copied to it.
+type WeightPlacement int32
+
+// The placements of the header.
+const (
+	// WeightsDefault: in place where the device's memory is the host's, else copied.
+	WeightsDefault WeightPlacement = C.INLAY_WEIGHTS_DEFAULT
+	WeightsCopied  WeightPlacement = C.INLAY_WEIGHTS_COPIED
+	// WeightsInPlace: read where they are mapped, by every pass; ErrUnsupported on a device that can't.
+	WeightsInPlace WeightPlacement = C.INLAY_WEIGHTS_IN_PLACE
+)
+
 // LogLevel is how much a line of the log matters.
 type LogLevel int
 
@@ -44,7 +57,8 @@ type RuntimeOptions struct {
 	InstructionSet string
 	LowPriority    bool
 	// CUDAStream is a cudaStream_t of yours, which outlives all that is made from the runtime; nil: one of Inlay's own.
-	CUDAStream unsafe.Pointer
+	CUDAStream      unsafe.Pointer
+	WeightPlacement WeightPlacement
 	// GuardMappings makes ErrIO of a mapped file that another program cuts short, instead of a SIGBUS that ends the
 	// process. While such a runtime lives, Inlay has the handler of SIGBUS, and passes on to Go's what is not its own.
 	GuardMappings bool
@@ -208,6 +222,7 @@ func NewRuntime(options RuntimeOptions) (*Runtime, error) {
 	params.instruction_set = set
 	params.cuda_stream = options.CUDAStream
 	params.low_priority = cBool(options.LowPriority)
+	params.weight_placement = C.int32_t(options.WeightPlacement)
 	params.guard_mappings = cBool(options.GuardMappings)
 	var ptr *C.inlay_runtime
 	status := C.bridge_runtime_create(&params, C.uintptr_t(of.handle), C.uintptr_t(allocator), &ptr)
@@ -308,6 +323,8 @@ type PackOptions struct {
 	Quantisation string
 	// Imatrix is the path of an importance matrix in llama.cpp's GGUF form, for the K types.
 	Imatrix string
+	// Layout is "cuda": as CUDA devices read it, and they alone; empty: every device opens the package.
+	Layout string
 	// Progress is called meanwhile; an error, or a panic, stops it with ErrCancelled.
 	Progress func(done, total uint64) error
 }
@@ -319,8 +336,8 @@ func (r *Runtime) Pack(input, output, quantisation string) error {
 
 // PackWith makes a package of a model in any form, as the options say.
 func (r *Runtime) PackWith(input, output string, options PackOptions) error {
-	var words [4]*C.char
-	for i, text := range []string{input, output, options.Quantisation, options.Imatrix} {
+	var words [5]*C.char
+	for i, text := range []string{input, output, options.Quantisation, options.Imatrix, options.Layout} {
 		word, err := cString(text)
 		if err != nil {
 			return err
@@ -331,7 +348,7 @@ func (r *Runtime) PackWith(input, output string, options PackOptions) error {
 	w, handle, done := watch(options.Progress)
 	defer done()
 	return r.use(func(ptr *C.inlay_runtime) error {
-		status := C.bridge_pack(ptr, words[0], words[1], words[2], words[3], C.uintptr_t(handle))
+		status := C.bridge_pack(ptr, words[0], words[1], words[2], words[3], words[4], C.uintptr_t(handle))
 		return caused(failRuntime(ptr, status), w.cause())
 	})
 }

@@ -6,6 +6,17 @@ namespace Inlay
     /// <summary>Where models compute.</summary>
     public enum Device { Cpu = C.INLAY_DEVICE_CPU, Cuda = C.INLAY_DEVICE_CUDA }
 
+    /// <summary>Where a CUDA device keeps the weights of a package in its own layout (PackOptions.Layout); every other weight
+    /// is copied to it.</summary>
+    public enum WeightPlacement
+    {
+        /// <summary>In place where the device's memory is the host's, else copied.</summary>
+        Default = C.INLAY_WEIGHTS_DEFAULT,
+        Copied = C.INLAY_WEIGHTS_COPIED,
+        /// <summary>Read where they are mapped, by every pass; Status.Unsupported on a device that can't.</summary>
+        InPlace = C.INLAY_WEIGHTS_IN_PLACE
+    }
+
     /// <summary>How much a line of the log matters.</summary>
     public enum LogLevel { Error = C.INLAY_LOG_ERROR, Warning = C.INLAY_LOG_WARNING, Info = C.INLAY_LOG_INFO }
 
@@ -36,6 +47,7 @@ namespace Inlay
         /// While such a runtime lives, Inlay has the handler of SIGBUS, and passes on to the former one what is not its own.
         /// </summary>
         public bool GuardMappings { get; set; }
+        public WeightPlacement WeightPlacement { get; set; }
         /// <summary>Where not null, gives host memory.</summary>
         public IAllocator Allocator { get; set; }
         /// <summary>A cudaStream_t of yours, which outlives all that is made from the runtime.</summary>
@@ -67,6 +79,8 @@ namespace Inlay
         public string Quantisation { get; set; }
         /// <summary>Path of an importance matrix in llama.cpp's GGUF form, for the K types.</summary>
         public string Imatrix { get; set; }
+        /// <summary>Null: every device opens the package; "cuda": as CUDA devices read it, and they alone.</summary>
+        public string Layout { get; set; }
         /// <summary>Called with the bytes done and of all; false, or an exception, stops it with Status.Cancelled.</summary>
         public Func<ulong, ulong, bool> Progress { get; set; }
     }
@@ -166,6 +180,7 @@ namespace Inlay
             given.device_index = options.DeviceIndex;
             given.threads = options.Threads;
             given.memory_limit = options.MemoryLimit;
+            given.weight_placement = (int)options.WeightPlacement;
             given.guard_mappings = options.GuardMappings ? 1u : 0u;
             given.low_priority = options.LowPriority ? 1u : 0u;
             given.cuda_stream = options.CudaStream;
@@ -261,9 +276,11 @@ namespace Inlay
             fixed (byte* to = Text.Terminated(output))
             fixed (byte* kind = Text.Terminated(options.Quantisation))
             fixed (byte* imatrix = Text.Terminated(options.Imatrix))
+            fixed (byte* layout = Text.Terminated(options.Layout))
             {
                 given.quantisation = kind;
                 given.imatrix = imatrix;
+                given.layout = layout;
                 given.progress = watcher.Function;
                 given.progress_user_data = watcher.UserData;
                 int status = Native.inlay_pack(Handle, from, to, &given);

@@ -515,6 +515,10 @@ public static class ObjectsTest
             var failed = Check.Throws<InlayException>(() => runtime.Pack(Bench.ModelPath, output, stop));
             Check.Equal(Status.Cancelled, failed.Status);
             Check.Equal("on purpose", failed.InnerException.Message);
+            runtime.Pack(Bench.ModelPath, output, new PackOptions { Layout = "cuda" });
+            Fails(Status.Unsupported, () => Model.Open(runtime, output));
+            var unknown = new PackOptions { Layout = "none such" };
+            Fails(Status.InvalidArgument, () => runtime.Pack(Bench.ModelPath, output, unknown), "none such");
             var missing = new PackOptions { Quantisation = "q4_k_m", Imatrix = "/nowhere" };
             Fails(Status.Io, () => runtime.Pack(Bench.ModelPath, output, missing), "/nowhere");
         }

@@ -56,6 +56,7 @@ pub use model::{Model, ModelOptions};
 pub use pool::{Pool, PoolOptions, PoolPlan};
 pub use runtime::{
     Device, LogLevel, MemoryKind, MemoryUse, PackOptions, Runtime, RuntimeInfo, RuntimeOptions,
+    WeightPlacement,
 };
 pub use sampler::{Sampler, SamplerOptions};
 pub use session::{Canceller, Estimate, KvType, Progress, Session, SessionOptions, Work};

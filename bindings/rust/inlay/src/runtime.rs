@@ -16,6 +16,19 @@ pub enum Device {
     Cuda(u32),
 }
 
+/// Where a CUDA device keeps the weights of a package in its own layout ([`PackOptions::layout`]); every other weight is
+/// copied to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum WeightPlacement {
+    /// In place where the device's memory is the host's, else copied.
+    #[default]
+    Default,
+    /// To the device's own memory.
+    Copied,
+    /// Read where they are mapped, by every pass; [`Status::Unsupported`] on a device that can't.
+    InPlace,
+}
+
 /// How much a line of the log matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
@@ -39,6 +52,7 @@ pub struct RuntimeOptions {
     instruction_set: Option<String>,
     low_priority: bool,
     guard_mappings: bool,
+    weight_placement: WeightPlacement,
     log: Option<Box<LogFn>>,
     allocator: Option<Box<HostAllocator>>,
     cuda_stream: Option<NonNull<c_void>>,
@@ -84,6 +98,12 @@ impl RuntimeOptions {
     /// a runtime lives, Inlay has the handler of SIGBUS, and passes on to the former one what is not its own.
     pub fn guard_mappings(mut self, on: bool) -> Self {
         self.guard_mappings = on;
+        self
+    }
+
+    /// Where a CUDA device keeps the weights of a package in its own layout.
+    pub fn weight_placement(mut self, placement: WeightPlacement) -> Self {
+        self.weight_placement = placement;
         self
     }
 
@@ -135,6 +155,11 @@ impl RuntimeOptions {
         given.threads = self.threads;
         given.memory_limit = self.memory_limit;
         given.instruction_set = instruction_set.as_deref().map_or(std::ptr::null(), CStr::as_ptr);
+        given.weight_placement = match self.weight_placement {
+            WeightPlacement::Default => inlay_sys::INLAY_WEIGHTS_DEFAULT,
+            WeightPlacement::Copied => inlay_sys::INLAY_WEIGHTS_COPIED,
+            WeightPlacement::InPlace => inlay_sys::INLAY_WEIGHTS_IN_PLACE,
+        } as i32;
         given.guard_mappings = self.guard_mappings as u32;
         given.low_priority = self.low_priority as u32;
         given.allocator = if allocator.is_some() { &memory } else { std::ptr::null() };
@@ -260,6 +285,8 @@ pub struct PackOptions<'p> {
     pub quantisation: Option<String>,
     /// Path of an importance matrix in llama.cpp's GGUF form, for the K types.
     pub imatrix: Option<String>,
+    /// None: every device opens the package; "cuda": as CUDA devices read it, and they alone.
+    pub layout: Option<String>,
     /// Called with the bytes done and of all; false stops it, and so does a panic, with [`Status::Cancelled`].
     pub progress: Option<Box<dyn FnMut(u64, u64) -> bool + 'p>>,
 }
@@ -352,7 +379,9 @@ impl Runtime {
         let (input, output) = (text(input)?, text(output)?);
         let kind: Option<CString> = options.quantisation.as_deref().map(text).transpose()?;
         let imatrix: Option<CString> = options.imatrix.as_deref().map(text).transpose()?;
+        let layout: Option<CString> = options.layout.as_deref().map(text).transpose()?;
         let mut given = params!(inlay_pack_params);
+        given.layout = layout.as_deref().map_or(std::ptr::null(), CStr::as_ptr);
         given.quantisation = kind.as_deref().map_or(std::ptr::null(), CStr::as_ptr);
         given.imatrix = imatrix.as_deref().map_or(std::ptr::null(), CStr::as_ptr);
         if let Some(callback) = &mut options.progress {

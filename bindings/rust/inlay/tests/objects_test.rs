@@ -464,6 +464,12 @@ fn packing_reports_and_stops() {
     let stop = PackOptions { progress: Some(Box::new(|_, _| false)), ..Default::default() };
     assert_eq!(status(runtime.pack_with(MODEL, path, stop)), Status::Cancelled);
     assert!(!output.exists());
+    let laid = PackOptions { layout: Some("cuda".into()), ..Default::default() };
+    runtime.pack_with(MODEL, path, laid).unwrap();
+    assert_eq!(status(Model::open(&runtime, path)), Status::Unsupported);
+    std::fs::remove_file(path).unwrap();
+    let unknown = PackOptions { layout: Some("none such".into()), ..Default::default() };
+    assert_eq!(status(runtime.pack_with(MODEL, path, unknown)), Status::InvalidArgument);
     let missing = PackOptions {
         imatrix: Some("/nowhere".into()),
         quantisation: Some("q4_k_m".into()),
