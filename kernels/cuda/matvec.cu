@@ -26,7 +26,8 @@ constexpr uint32_t kGoodBatch = 4;    // pairs
 constexpr uint32_t kZeroBytes = 640;  // a row of zeros; what follows is aligned as copies like it
 constexpr uint64_t kMostBrought = uint64_t{24} << 20;  // half of a large second-level cache
 constexpr uint32_t kMaxSlots = 20;                     // as many warps have 96 registers each
-constexpr uint32_t kSlotsAtOnce = 10;                  // that are read before they are added
+constexpr uint32_t kFewRows = 4;       // of activations, for which small codes have another path
+constexpr uint32_t kSlotsAtOnce = 10;  // that are read before they are added
 
 __device__ __forceinline__ float silu(float x) { return __fdiv_rn(x, 1.0f + expf(-x)); }
 
@@ -90,13 +91,16 @@ struct SharedMemory {
 };
 
 /// Multiplies a batch's tiles of one column, from `tile` on, and adds the products to its slot's sums.
-template <typename F>
+template <typename F, bool kFew>
 __device__ __forceinline__ void multiply_column(const Work& work, const Place& at, Ring<F>& ring,
                                                 const SharedMemory& shared, const char* copy, uint32_t tile,
                                                 uint32_t pairs, char* sums, bool first_column) {
-  const auto column = ColumnOperands::of<F>(copy, shared.zeros, work.rows, at.lane);
-  const bool column_there = at.lane % 4 * 2 < work.rows;
-  char* to = sums + (at.lane % 4 * 8 + at.lane / 4) * 16;
+  const auto column = ColumnOperands::of<F, kFew>(copy, shared.zeros, work.rows, at.lane);
+  // Lane 4 g + t has results of rows g and g + 8, in columns 2 t and 2 t + 1, or in column t alone.
+  constexpr bool kAlone = kFew && F::kFamily == Family::kSmall;
+  const uint32_t g = at.lane / 4, t = at.lane % 4;
+  const bool column_there = (kAlone ? t : t * 2) < work.rows;
+  char* to = sums + (kAlone ? (t / 2 * 8 + g) * 16 + t % 2 * 4 : (t * 8 + g) * 16);
 #pragma unroll 1
   while (pairs != 0) {
     const uint32_t count = min(pairs, Ring<F>::kPairs);
@@ -110,7 +114,11 @@ __device__ __forceinline__ void multiply_column(const Work& work, const Place& a
         multiply_unit<F>(ring.first(tile, pair), ring.second(tile, pair), column, unit, at.lane, acc);
         if (F::kUnits != 1) ring.next();
       }
-      if (column_there) {
+      if (column_there && kAlone) {
+        float* results = reinterpret_cast<float*>(to);
+        results[0] = first_column ? acc[0] : results[0] + acc[0];
+        results[2] = first_column ? acc[2] : results[2] + acc[2];
+      } else if (column_there) {
         float4 sum = make_float4(acc[0], acc[1], acc[2], acc[3]);
         if (!first_column) {
           const float4 before = *reinterpret_cast<const float4*>(to);
@@ -138,7 +146,7 @@ __device__ __forceinline__ void bring_next(const Work& work, const Place& at) {
 }
 
 /// This block's part of its matrix.
-template <TensorType type>
+template <TensorType type, bool kFew>
 __device__ __forceinline__ void multiply(const Work& work, const MatrixWork& matrix, const Place& at,
                                          const SharedMemory& shared) {
   using F = Format<type>;
@@ -161,9 +169,9 @@ __device__ __forceinline__ void multiply(const Work& work, const MatrixWork& mat
     for (uint32_t slot = at.warp; slot < work.slots; slot += at.warps) {
       for (uint32_t s = slot; s < work.tile_columns; s += work.slots) {
         if (!work.kept) fill(s, s + 1);
-        multiply_column<F>(work, at, ring, shared, copy,
-                           s * matrix.tile_rows + part.begin + begin * part.step, pairs,
-                           shared.sums + slot * work.partial_bytes, s == slot);
+        multiply_column<F, kFew>(work, at, ring, shared, copy,
+                                 s * matrix.tile_rows + part.begin + begin * part.step, pairs,
+                                 shared.sums + slot * work.partial_bytes, s == slot);
         if (work.kept) copy += work.rows * operand_row_bytes<F>();
       }
     }
@@ -180,7 +188,7 @@ __device__ __forceinline__ void multiply(const Work& work, const MatrixWork& mat
 }
 
 /// For launches of these types only: a kernel for all would need more registers, and instruction cache.
-template <TensorType... kTypes>
+template <bool kFew, TensorType... kTypes>
 __global__ void __launch_bounds__(kMaxSlots * 32, 1) matvec_kernel(const __grid_constant__ Work work) {
   extern __shared__ __align__(128) char dynamic[];
   let_next_start();
@@ -191,7 +199,7 @@ __global__ void __launch_bounds__(kMaxSlots * 32, 1) matvec_kernel(const __grid_
   const MatrixWork& matrix = work.matrices[m];
   const auto multiply_if = [&]<TensorType type>() {
     if (matrix.type != type) return false;
-    multiply<type>(work, matrix, at, shared);
+    multiply<type, kFew>(work, matrix, at, shared);
     return true;
   };
   (void)(multiply_if.template operator()<kTypes>() || ...);  // nothing is kept for the types behind
@@ -212,16 +220,24 @@ using Kernel = void (*)(Work);
 
 struct KernelOfTypes {
   uint32_t types;  // bit n: TensorType n
+  uint32_t rows;   // of activations, at the most
   Kernel kernel;
 };
 
 template <TensorType... kTypes>
 constexpr KernelOfTypes kernel_of() {
-  return {((1u << static_cast<uint32_t>(kTypes)) | ...), matvec_kernel<kTypes...>};
+  return {((1u << static_cast<uint32_t>(kTypes)) | ...), kMatvecMaxRows, matvec_kernel<false, kTypes...>};
+}
+template <TensorType... kTypes>
+constexpr KernelOfTypes kernel_of_few_rows() {
+  return {((1u << static_cast<uint32_t>(kTypes)) | ...), kFewRows, matvec_kernel<true, kTypes...>};
 }
 
-/// In order of preference: the first that has a launch's types is taken.
+/// In order of preference: the first that has a launch's types and rows is taken.
 constexpr KernelOfTypes kKernels[] = {
+    kernel_of_few_rows<TensorType::Q2_K>(),
+    kernel_of_few_rows<TensorType::Q3_K>(),
+    kernel_of_few_rows<TensorType::Q2_K, TensorType::Q3_K>(),
     kernel_of<TensorType::Q4_K>(),
     kernel_of<TensorType::Q5_K>(),
     kernel_of<TensorType::Q6_K>(),
@@ -233,6 +249,7 @@ constexpr KernelOfTypes kKernels[] = {
     kernel_of<TensorType::Q4_K, TensorType::Q5_K>(),
     kernel_of<TensorType::Q2_K, TensorType::Q3_K>(),
     kernel_of<TensorType::Q4_K, TensorType::Q5_K, TensorType::Q6_K, TensorType::Q8_0>(),
+    kernel_of_few_rows<TensorType::Q2_K, TensorType::Q3_K, TensorType::Q4_K, TensorType::Q6_K>(),
     kernel_of<TensorType::Q2_K, TensorType::Q3_K, TensorType::Q4_K, TensorType::Q6_K>(),
     kernel_of<TensorType::MXFP4, TensorType::IQ4_XS, TensorType::IQ4_NL>(),
     kernel_of<TensorType::Q4_0, TensorType::Q4_1, TensorType::Q5_0, TensorType::Q5_1, TensorType::F16,
@@ -247,7 +264,7 @@ Kernel kernel_for(const MatvecLaunch& launch) {
   uint32_t types = 0;
   for (uint32_t m = 0; m < launch.count; ++m) types |= 1u << static_cast<uint32_t>(launch.matrices[m].type);
   for (const KernelOfTypes& candidate : kKernels) {
-    if ((types & ~candidate.types) == 0) return candidate.kernel;
+    if ((types & ~candidate.types) == 0 && launch.rows <= candidate.rows) return candidate.kernel;
   }
   return nullptr;
 }

@@ -113,6 +113,7 @@ struct PlaneRow {
 
 /// What a lane holds of 256 columns of the activations, for all pairs of tile rows.
 struct PlaneOperands {
+  static constexpr bool kFew = false;
   static constexpr int kHeld = 6;  // more, and registers would not do
 
   const char* from;    // of row g, 16 t bytes on
@@ -134,13 +135,36 @@ struct PlaneOperands {
       scale[i] = v.x, excess[i] = __float_as_int(v.y);
     }
   }
-  /// The operands of instruction i; at(8) are the sums.
+  __device__ __forceinline__ uint4 sums() const { return at(8); }
+  /// The operands of instruction i.
   __device__ __forceinline__ uint4 at(int i) const { return *reinterpret_cast<const uint4*>(from + i * 64); }
 };
 
-/// acc += the product, as multiply_blocks has it.
-template <typename F>
-__device__ __forceinline__ void multiply_small(const char* first, const char* second, const PlaneOperands& x,
+/// The same for up to four rows: their two planes are neighbours among the columns of one matrix instruction,
+/// so that lane 4 g + t has both sums of row t.
+struct FewPlaneOperands {
+  static constexpr bool kFew = true;
+
+  const char* from;  // of row g / 2, 16 t bytes on
+  uint2 words[8];    // of its high plane for even g, of the low one for odd
+  float scale;       // of row t
+  int excess;
+
+  __device__ __forceinline__ FewPlaneOperands(const char* copy, const char* zeros, uint32_t rows,
+                                              uint32_t lane) {
+    const uint32_t g = lane / 4, t = lane % 4;
+    from = (g / 2 < rows ? copy + g / 2 * PlaneRow::kBytes : zeros) + t * 16;
+#pragma unroll
+    for (int i = 0; i < 8; ++i) words[i] = *reinterpret_cast<const uint2*>(from + g % 2 * 8 + i * 64);
+    const float2 v = *reinterpret_cast<const float2*>((t < rows ? copy + t * PlaneRow::kBytes : zeros) + 576);
+    scale = v.x, excess = __float_as_int(v.y);
+  }
+  __device__ __forceinline__ uint4 sums() const { return *reinterpret_cast<const uint4*>(from + 512); }
+};
+
+/// acc += the product, as multiply_blocks has it; of few rows, acc[0] and acc[2] are those of row t.
+template <typename F, typename Planes>
+__device__ __forceinline__ void multiply_small(const char* first, const char* second, const Planes& x,
                                                int lane, float (&acc)[4]) {
   using T = typename F::T;
   const T a(first, lane), b(second, lane);
@@ -148,30 +172,47 @@ __device__ __forceinline__ void multiply_small(const char* first, const char* se
   a.operands(a_words);
   b.operands(b_words);
   int high[4] = {}, low[4] = {};
-  if constexpr (T::kExcess != 0) low[0] = low[2] = x.excess[0], low[1] = low[3] = x.excess[1];
+  if constexpr (Planes::kFew) {
+    int both[4] = {0, x.excess, 0, x.excess};
 #pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    const uint4 v = i < PlaneOperands::kHeld ? x.words[i] : x.at(i);
-    mma_u8(high, a_words[2 * i], b_words[2 * i], a_words[2 * i + 1], b_words[2 * i + 1], v.x, v.y);
-    mma_u8(low, a_words[2 * i], b_words[2 * i], a_words[2 * i + 1], b_words[2 * i + 1], v.z, v.w);
+    for (int i = 0; i < 8; ++i) {
+      mma_u8(both, a_words[2 * i], b_words[2 * i], a_words[2 * i + 1], b_words[2 * i + 1], x.words[i].x,
+             x.words[i].y);
+    }
+    high[0] = both[0], low[0] = both[1], high[2] = both[2], low[2] = both[3];
+  } else {
+    if constexpr (T::kExcess != 0) low[0] = low[2] = x.excess[0], low[1] = low[3] = x.excess[1];
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const uint4 v = i < Planes::kHeld ? x.words[i] : x.at(i);
+      mma_u8(high, a_words[2 * i], b_words[2 * i], a_words[2 * i + 1], b_words[2 * i + 1], v.x, v.y);
+      mma_u8(low, a_words[2 * i], b_words[2 * i], a_words[2 * i + 1], b_words[2 * i + 1], v.z, v.w);
+    }
   }
+  constexpr int kStep = Planes::kFew ? 2 : 1;
   float sum[4];
 #pragma unroll
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < 4; i += kStep) {
     sum[i] = static_cast<float>(high[i] * 256 + low[i]) * (i < 2 ? a.slope() : b.slope());
   }
   if constexpr (T::kMins) {
-    const uint4 sums = x.at(8);
+    const uint4 sums = x.sums();
     float taken[4] = {};
     mma_f16(taken, a.even_mins(), b.even_mins(), a.odd_mins(), b.odd_mins(), sums.x, sums.y);
     mma_f16(taken, a.even_mins(), b.even_mins(), a.odd_mins(), b.odd_mins(), sums.z, sums.w);
     constexpr float kUnit = PlaneRow::kSumDivisor / T::kMinUnit * T::kWeight;
     const float min_a = a.min_slope() * -kUnit, min_b = b.min_slope() * -kUnit;
 #pragma unroll
-    for (int i = 0; i < 4; ++i) sum[i] = fmaf(i < 2 ? min_a : min_b, taken[i], sum[i]);
+    for (int i = 0; i < 4; i += kStep) sum[i] = fmaf(i < 2 ? min_a : min_b, taken[i], sum[i]);
   }
 #pragma unroll
-  for (int i = 0; i < 4; ++i) acc[i] = fmaf(x.scale[i % 2], sum[i], acc[i]);
+  for (int i = 0; i < 4; i += kStep) {
+    if constexpr (Planes::kFew) {
+      acc[i] = fmaf(x.scale, sum[i], acc[i]);
+    } else {
+      acc[i] = fmaf(x.scale[i % 2], sum[i], acc[i]);
+    }
+  }
 }
 
 }  // namespace inlay::cuda

@@ -185,10 +185,12 @@ struct ColumnOperands {
   Operand x;
   GroupSums sums;
 
-  template <typename F>
+  template <typename F, bool kFewRows>
   static __device__ __forceinline__ auto of(const char* copy, const char* zeros, uint32_t rows,
                                             uint32_t lane) {
-    if constexpr (F::kFamily == Family::kSmall) {
+    if constexpr (F::kFamily == Family::kSmall && kFewRows) {
+      return FewPlaneOperands(copy, zeros, rows, lane);
+    } else if constexpr (F::kFamily == Family::kSmall) {
       return PlaneOperands(copy, zeros, rows, lane);
     } else {
       ColumnOperands column = {Operand(copy, zeros, rows, lane), {}};
