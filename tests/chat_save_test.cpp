@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/saved_bytes.h"
 #include "tests/talk.h"
 
 using namespace inlay::test;
@@ -11,8 +12,6 @@ using namespace inlay::test;
 // A conversation that was saved goes on elsewhere with the same words.
 
 namespace {
-
-using Bytes = std::vector<std::byte>;
 
 Bytes save(const Talk& talk) {
   Bytes bytes(inlay_chat_save_bytes(talk.chat()));
@@ -45,38 +44,6 @@ std::string turn(Talk& talk, size_t number) {
   return events + " " + std::to_string(answer.end.prompt_tokens) + " read, " +
          std::to_string(answer.end.rewound_tokens) + " taken back";
 }
-
-struct Stream {
-  Bytes bytes;
-  size_t at = 0;
-  int fail_in = 0;
-
-  bool fails() { return fail_in > 0 && --fail_in == 0; }
-  inlay_writer writer() {
-    inlay_writer table = INLAY_WRITER_INIT;
-    table.user_data = this;
-    table.write = [](void* user_data, const void* data, size_t bytes) {
-      auto& stream = *static_cast<Stream*>(user_data);
-      if (stream.fails()) return INLAY_ERROR_IO;
-      const auto* from = static_cast<const std::byte*>(data);
-      stream.bytes.insert(stream.bytes.end(), from, from + bytes);
-      return INLAY_OK;
-    };
-    return table;
-  }
-  inlay_reader reader() {
-    inlay_reader table = INLAY_READER_INIT;
-    table.user_data = this;
-    table.read = [](void* user_data, void* destination, size_t bytes) {
-      auto& stream = *static_cast<Stream*>(user_data);
-      if (stream.fails() || stream.bytes.size() - stream.at < bytes) return INLAY_ERROR_IO;
-      std::memcpy(destination, stream.bytes.data() + stream.at, bytes);
-      stream.at += bytes;
-      return INLAY_OK;
-    };
-    return table;
-  }
-};
 
 Wish saved_wish(int32_t draft) {
   Wish wish;

@@ -362,6 +362,23 @@ Handle<inlay_session> feed(Handle<inlay_session> session) {
   return session;
 }
 
+void fail_each_of_allocator(CountingAllocator& allocator, const Parents& parents,
+                            std::span<const Creation> creations) {
+  for (const Creation& creation : creations) {
+    CAPTURE(creation.name);
+    REQUIRE(creation.run(parents) == INLAY_OK);  // what a model keeps of its first grammar is there now
+    const uint64_t blocks = allocator.live_blocks(), bytes = allocator.live_bytes();
+    const uint64_t calls = fail_each(
+        creation.name, [&](uint64_t call) { allocator.fail_at(call); },
+        [&] { return allocator.has_failed(); }, [&] { return creation.run(parents); },
+        [&] {
+          REQUIRE(allocator.live_blocks() == blocks);
+          REQUIRE(allocator.live_bytes() == bytes);
+        });
+    CHECK(calls >= 1);
+  }
+}
+
 }  // namespace
 
 TEST_CASE("every allocation of the host's allocator fails once") {
@@ -372,17 +389,7 @@ TEST_CASE("every allocation of the host's allocator fails once") {
     make_grammar(model.get());
     const inlay_allocator table = allocator.table();
     const Parents parents{table, &table, model.runtime(), model.file(), model.get(), session.get()};
-    for (const Creation& creation : kCreations) {
-      const uint64_t blocks = allocator.live_blocks(), bytes = allocator.live_bytes();
-      const uint64_t calls = fail_each(
-          creation.name, [&](uint64_t call) { allocator.fail_at(call); },
-          [&] { return allocator.has_failed(); }, [&] { return creation.run(parents); },
-          [&] {
-            REQUIRE(allocator.live_blocks() == blocks);
-            REQUIRE(allocator.live_bytes() == bytes);
-          });
-      CHECK(calls >= 1);
-    }
+    fail_each_of_allocator(allocator, parents, kCreations);
   }
   CHECK(allocator.live_blocks() == 0);
   CHECK(allocator.mistakes() == 0);
@@ -430,19 +437,7 @@ TEST_CASE("every allocation of chats and grammars fails once") {
     const Handle<inlay_session> session = model.session(session_params(256));
     const inlay_allocator table = allocator.table();
     const Parents parents{table, &table, model.runtime(), model.file(), model.get(), session.get()};
-    for (const Creation& creation : kChatCreations) {
-      CAPTURE(creation.name);
-      REQUIRE(creation.run(parents) == INLAY_OK);  // what a model keeps of its first grammar is there now
-      const uint64_t blocks = allocator.live_blocks(), bytes = allocator.live_bytes();
-      const uint64_t calls = fail_each(
-          creation.name, [&](uint64_t call) { allocator.fail_at(call); },
-          [&] { return allocator.has_failed(); }, [&] { return creation.run(parents); },
-          [&] {
-            REQUIRE(allocator.live_blocks() == blocks);
-            REQUIRE(allocator.live_bytes() == bytes);
-          });
-      CHECK(calls >= 1);
-    }
+    fail_each_of_allocator(allocator, parents, kChatCreations);
   }
   CHECK(allocator.live_blocks() == 0);
   CHECK(allocator.mistakes() == 0);

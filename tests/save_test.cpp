@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "tests/host.h"
+#include "tests/saved_bytes.h"
 #include "tests/test_data.h"
 
 using namespace inlay::test;
@@ -13,8 +14,6 @@ using namespace inlay::test;
 // What a session is asked to do between saves at random is in timeline.cpp.
 
 namespace {
-
-using Bytes = std::vector<std::byte>;
 
 struct Talk {
   Handle<inlay_session> session;
@@ -61,39 +60,6 @@ void prompt(Talk& talk, const OpenModel& model) {
   const std::vector<int32_t> tokens = prompt_of(model);
   REQUIRE(inlay_generator_prompt_tokens(talk.generator.get(), tokens.data(), tokens.size()) == INLAY_OK);
 }
-
-/// Callbacks that fail at the call-th call, 0 being never.
-struct Stream {
-  Bytes bytes;
-  size_t at = 0;
-  int fail_in = 0;
-
-  bool fails() { return fail_in > 0 && --fail_in == 0; }
-  inlay_writer writer() {
-    inlay_writer table = INLAY_WRITER_INIT;
-    table.user_data = this;
-    table.write = [](void* user_data, const void* data, size_t bytes) {
-      auto& stream = *static_cast<Stream*>(user_data);
-      if (stream.fails()) return INLAY_ERROR_IO;
-      const auto* from = static_cast<const std::byte*>(data);
-      stream.bytes.insert(stream.bytes.end(), from, from + bytes);
-      return INLAY_OK;
-    };
-    return table;
-  }
-  inlay_reader reader() {
-    inlay_reader table = INLAY_READER_INIT;
-    table.user_data = this;
-    table.read = [](void* user_data, void* destination, size_t bytes) {
-      auto& stream = *static_cast<Stream*>(user_data);
-      if (stream.fails() || stream.bytes.size() - stream.at < bytes) return INLAY_ERROR_IO;
-      std::memcpy(destination, stream.bytes.data() + stream.at, bytes);
-      stream.at += bytes;
-      return INLAY_OK;
-    };
-    return table;
-  }
-};
 
 }  // namespace
 
