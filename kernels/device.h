@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -193,6 +194,10 @@ class Device {
   /// runtime can time one of each kind.
   virtual bool can_probe() const { return false; }
 
+  /// Whether a wide pass of fewer rows than the scratch's chunk has fewer slices, of kinds by their rows;
+  /// else it has as many, each with its share of the rows.
+  virtual bool slices_are_fewer() const { return false; }
+
   /// Whether run() only queues: the runtime then gives it whole passes where there is no budget.
   virtual bool asynchronous() const { return false; }
 
@@ -205,6 +210,15 @@ class Device {
   static constexpr uint32_t kSliceKinds = 128;
   static constexpr uint32_t kNoSlice = kSliceKinds - 1;
   virtual uint32_t slice_kind(const DeviceScratch& scratch, const Pass& pass, uint32_t slice) const = 0;
+  /// How many slices of each kind a pass has, but for kNoSlice.
+  using SliceCounts = std::array<uint64_t, kSliceKinds>;
+  virtual SliceCounts count_kinds(const DeviceScratch& scratch, const Pass& pass) const {
+    SliceCounts counts{};
+    const uint32_t slices = slice_count(scratch, pass);
+    for (uint32_t i = 0; i < slices; ++i) ++counts[slice_kind(scratch, pass, i)];
+    counts[kNoSlice] = 0;
+    return counts;
+  }
   /// Runs slices [begin, end); on a device with a queue of its own, returns when they are done or, where
   /// end == slice_count, leaves that to finish().
   virtual inlay_status run(DeviceScratch& scratch, const Pass& pass, uint32_t begin, uint32_t end) = 0;

@@ -104,12 +104,12 @@ Session* Session::create(Model& model, const inlay_session_params& params) {
   Held<Scratch> scratch = Held<Scratch>::adopt(scratch_of(model, session, params));
   void* place = state_block.data();
   auto* object = new (place) Session(model, params, session, state_block, scratch);
-  object->probe();
-  if (model.lost() || model.lost_by_now()) {
-    object->release();
-    refuse_lost_file();
-  }
-  return object;
+  const inlay_status probed = object->probe();
+  const bool lost = model.lost() || model.lost_by_now();
+  if (!lost && probed == INLAY_OK) return object;
+  object->release();
+  if (lost) refuse_lost_file();
+  throw Error(probed, "the device failed while it timed a session's slices");
 }
 
 Session* Session::fork(Session& from, const inlay_fork_params& fork) {

@@ -143,8 +143,10 @@ class Session final : public Counted {
   uint64_t do_meanwhile(Meanwhile& meanwhile, uint64_t now, uint64_t deadline);
   inlay_status wait_for_queue(uint64_t deadline);
   inlay_status settle(inlay_status status);
-  void probe();
-  void probe_pass(const Pass& pass);
+  inlay_status probe();
+  inlay_status probe_passes();
+  using SliceRuns = std::array<uint8_t, Device::kSliceKinds>;
+  inlay_status probe_pass(SliceRuns& runs);
   inlay_status move_parts(const SnapshotHeader& header, SnapshotWriter* writer, SnapshotReader* reader) const;
   inlay_status move_part(const StatePart& part, uint64_t bytes, SnapshotWriter* writer,
                          SnapshotReader* reader) const;

@@ -74,9 +74,7 @@ void Session::begin_batch_pass() {
 void Session::count_slices() {
   const Device& device = model_->device();
   slices_ = device.slice_count(scratch_->device(), pass_);
-  left_ = {};
-  for (uint32_t i = slice_; i < slices_; ++i) ++left_[device.slice_kind(scratch_->device(), pass_, i)];
-  left_[Device::kNoSlice] = 0;
+  left_ = device.count_kinds(scratch_->device(), pass_);
 }
 
 /// What a narrow pass leaves: rows of logits, of which a commit says what stays.
@@ -339,10 +337,7 @@ inlay_status Session::estimate(size_t prompt, size_t rounds, uint32_t width, inl
     pass.rows = rows;
     pass.segments = {&segment, 1};
     pass.logits = logits;
-    SliceCounts counts{};
-    const uint32_t slices = device.slice_count(scratch_->device(), pass);
-    for (uint32_t i = 0; i < slices; ++i) ++counts[device.slice_kind(scratch_->device(), pass, i)];
-    counts[Device::kNoSlice] = 0;
+    const SliceCounts counts = device.count_kinds(scratch_->device(), pass);
     cost.add(costs, counts, times);
     for (uint32_t kind_used = 0; kind_used < counts.size(); ++kind_used) {
       if (counts[kind_used] > 0)
@@ -352,9 +347,9 @@ inlay_status Session::estimate(size_t prompt, size_t rounds, uint32_t width, inl
   uint64_t position = position_;
   for (size_t done = 0; done < prompt;) {
     const auto rows = static_cast<uint32_t>(std::min<size_t>(session_.prefill_chunk, prompt - done));
-    // A part of a chunk takes its share of a whole one's slices, which are what was measured.
-    add(PassKind::kWide, position, rows, done + rows == prompt,
-        static_cast<double>(rows) / session_.prefill_chunk);
+    // What was measured are a whole chunk's slices.
+    const double share = device.slices_are_fewer() ? 1 : static_cast<double>(rows) / session_.prefill_chunk;
+    add(PassKind::kWide, position, rows, done + rows == prompt, share);
     done += rows;
     position += rows;
   }
@@ -372,46 +367,57 @@ inlay_status Session::estimate(size_t prompt, size_t rounds, uint32_t width, inl
   return INLAY_OK;
 }
 
-/// Runs some slices of each kind, the first of them to warm up.
-void Session::probe_pass(const Pass& pass) {
+/// Runs some slices of each kind that `runs` has not seen often enough, the first of them to warm up.
+inlay_status Session::probe_pass(SliceRuns& runs) {
   constexpr uint32_t kRuns = 3;
   Device& device = model_->device();
   DeviceScratch& scratch = scratch_->device();
-  std::array<uint8_t, Device::kSliceKinds> runs{};
-  const uint32_t slices = device.slice_count(scratch, pass);
+  const uint32_t slices = device.slice_count(scratch, pass_);
+  inlay_status status = INLAY_OK;
   // Twice, for kinds of which a pass has one slice only.
-  for (uint32_t i = 0; i < 2 * slices; ++i) {
-    const uint32_t kind = device.slice_kind(scratch, pass, i % slices);
+  for (uint32_t i = 0; i < 2 * slices && status == INLAY_OK; ++i) {
+    const uint32_t slice = i % slices, kind = device.slice_kind(scratch, pass_, slice);
     if (kind == Device::kNoSlice || runs[kind] >= kRuns) continue;
     const uint64_t before = now_ns();
-    if (device.run(scratch, pass, i % slices, i % slices + 1) != INLAY_OK) break;
+    status = device.run(scratch, pass_, slice, slice + 1);
+    if (status == INLAY_OK && device.asynchronous()) status = wait_for_queue(UINT64_MAX);
     if (++runs[kind] > 1) scratch_->costs().add(kind, now_ns() - before);
   }
-  device.abandon(scratch, pass, slices);
+  const inlay_status undone = device.abandon(scratch, pass_, slices);
+  return status != INLAY_OK ? status : undone;
+}
+
+inlay_status Session::probe_passes() {
+  for (const uint32_t rows : {1u, kMaxWidth / 2, kMaxWidth}) {
+    SliceRuns runs{}, draft_runs{};
+    begin_pass(PassKind::kNarrow, 0, rows, 0);
+    if (const inlay_status status = probe_pass(runs); status != INLAY_OK) return status;
+    if (!mtp()) continue;
+    begin_pass(PassKind::kDraft, 1, rows, 0);
+    pass_.drafts = 1;
+    if (const inlay_status status = probe_pass(draft_runs); status != INLAY_OK) return status;
+  }
+  SliceRuns runs{};
+  for (uint32_t rows = session_.prefill_chunk; rows > 0; rows /= 2) {
+    begin_pass(PassKind::kWide, 0, rows, 0);
+    if (const inlay_status status = probe_pass(runs); status != INLAY_OK) return status;
+    if (!model_->device().slices_are_fewer()) break;
+  }
+  return INLAY_OK;
 }
 
 /// Times one slice of each kind, where nobody has yet. The session is empty, before and afterwards.
-void Session::probe() {
-  Device& device = model_->device();
-  if (!device.can_probe() || scratch_->probed() || !scratch_->enter(this)) return;
-  const uint32_t chunk = session_.prefill_chunk;
-  const uint32_t tokens = std::max(chunk, 2 * kMaxWidth);
+inlay_status Session::probe() {
+  if (!model_->device().can_probe() || scratch_->probed() || !scratch_->enter(this)) return INLAY_OK;
+  const uint32_t tokens = std::max(session_.prefill_chunk, 2 * kMaxWidth);
+  inlay_status status = INLAY_OK;
   if (own_pages(0, tokens) == INLAY_OK) {
     std::memset(tokens_, 0, tokens * sizeof(int32_t));
-    for (const uint32_t rows : {1u, kMaxWidth / 2, kMaxWidth}) {
-      begin_pass(PassKind::kNarrow, 0, rows, 0);
-      probe_pass(pass_);
-      if (!mtp()) continue;
-      begin_pass(PassKind::kDraft, 1, rows, 0);
-      pass_.drafts = 1;
-      probe_pass(pass_);
-    }
-    begin_pass(PassKind::kWide, 0, chunk, 0);
-    probe_pass(pass_);
-    scratch_->set_probed();
+    status = probe_passes();
+    if (status == INLAY_OK) scratch_->set_probed();
   }
   scratch_->leave();
-  reset();
+  return status == INLAY_OK ? reset() : status;
 }
 
 }  // namespace inlay

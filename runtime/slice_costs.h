@@ -57,7 +57,7 @@ class SliceCosts {
 };
 
 /// How many slices of each kind some work has.
-using SliceCounts = std::array<uint64_t, Device::kSliceKinds>;
+using SliceCounts = Device::SliceCounts;
 
 /// Mean and variance of the time of some work.
 struct WorkCost {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cuda/wide_slices.h"
 #include "tests/cuda_host.h"
 #include "tests/temporary_folder.h"
 #include "tests/test_data.h"
@@ -146,6 +147,34 @@ TEST_CASE("cuda: a verify's rows are the steps' bits, at every width and depth")
   for (const int32_t kv : {INLAY_KV_FP8, INLAY_KV_Q8}) {
     CAPTURE(kv);
     check_widths(deep, session_params(40100, false, kv), std::array<size_t, 1>{40000});
+  }
+}
+
+TEST_CASE("cuda: a long prompt slice by slice has the bits of one that ran as a whole") {
+  INLAY_CUDA_ONLY();
+  // Behind the first range of keys, with rows of several blocks, and a last chunk that is not full.
+  constexpr size_t kTokens = inlay::cuda::WideSlices::kKeysOfPart + 4500;
+  for (const std::filesystem::path& path : own_models()) {
+    CAPTURE(path.string());
+    const OpenModel model(path, kCuda);
+    for (const int32_t kv : {INLAY_KV_F16, INLAY_KV_FP8, INLAY_KV_Q8}) {
+      CAPTURE(kv);
+      const Handle<inlay_session> whole = model.session(session_params(kTokens + 8, model.mtp(), kv));
+      const Handle<inlay_session> sliced = model.session(session_params(kTokens + 8, model.mtp(), kv));
+      const std::vector<int32_t> tokens = random_tokens(11, kTokens, model.vocabulary());
+      const std::vector<float> logits = prefill(whole.get(), tokens, model.vocabulary());
+      REQUIRE(inlay_session_begin_prefill(sliced.get(), tokens.data(), tokens.size()) == INLAY_OK);
+      inlay_progress progress = INLAY_PROGRESS_INIT;
+      uint64_t calls = 1;
+      inlay_status status = inlay_session_advance(sliced.get(), 100, &progress);
+      for (; status == INLAY_PENDING; ++calls) {
+        status = inlay_session_advance(sliced.get(), 100, &progress);
+      }
+      REQUIRE(status == INLAY_OK);
+      CHECK(calls > 3);
+      CHECK(same_bits(logits_of(sliced.get(), 0, model.vocabulary()), logits));
+      CHECK(same_bits(step(sliced.get(), 7, model.vocabulary()), step(whole.get(), 7, model.vocabulary())));
+    }
   }
 }
 

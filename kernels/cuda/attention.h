@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/pass_params.h"
+#include "kernels/cuda/wide_slices.h"
 
 namespace inlay::cuda {
 
@@ -44,10 +45,19 @@ void launch_attention_append(Queue& queue, const AttentionArguments& arguments, 
 void launch_attention(Queue& queue, const AttentionArguments& arguments, uint32_t rows,
                       uint32_t rows_of_segment, uint32_t blocks);
 
+/// What a wide pass's rows have summed up over a range of keys, for the next range to go on from.
+struct RunningAttention {
+  static constexpr uint32_t kLanes = 4;  // that share a row of a head
+  float* sums = nullptr;                 // [rows][heads][head length]: of values, by probability
+  float2* rows = nullptr;                // [rows][heads][kLanes]: the largest score, a lane's sum
+};
+
 /// Wide: every row's softmax over all keys up to its own, gated, in F16 as the projection after it reads it.
-/// `rows` rows from `position` on, whose keys and values have been appended. A block may take `shared_bytes`
-/// of shared memory.
-void launch_attention_wide(Queue& queue, const AttentionArguments& arguments, __half* out, uint32_t rows,
+/// `rows` rows from `position` on, whose keys and values have been appended; of these the range's, whose rows
+/// begin at a multiple of WideSlices::kQueriesOfBlock and whose keys at one of kKeysOfPart. Ranges of the
+/// same rows come in the order of their keys. A block may take `shared_bytes` of shared memory.
+void launch_attention_wide(Queue& queue, const AttentionArguments& arguments, __half* out,
+                           const RunningAttention& running, const AttentionRange& range, uint32_t rows,
                            uint32_t shared_bytes);
 
 }  // namespace inlay::cuda

@@ -12,6 +12,7 @@ namespace {
 constexpr uint32_t kWarps = 8;
 constexpr uint32_t kThreads = kWarps * 32;
 constexpr uint32_t kQueries = 16 * kWarps;
+static_assert(kQueries == WideSlices::kQueriesOfBlock);
 constexpr uint32_t kManyKeys = 64;
 constexpr uint32_t kFewKeys = 32;
 constexpr float kLog2E = 1.4426950408889634f;
@@ -145,15 +146,51 @@ __device__ void write_rows(const AttentionArguments& a, __half* result, uint32_t
   }
 }
 
+/// A lane's sums of its two rows, kept for the next range of keys (kStore) or taken over from the last.
+template <uint32_t kLength, bool kStore>
+__device__ void carry_rows(const AttentionArguments& a, const RunningAttention& running, uint32_t rows,
+                           uint32_t head, uint32_t first, uint32_t lane, float (&out)[kLength / 8][4],
+                           RunningRow (&row)[2]) {
+#pragma unroll
+  for (uint32_t h = 0; h < 2; ++h) {
+    const uint32_t r = first + lane / 4 + 8 * h;
+    if (r >= rows) continue;
+    const uint64_t at = uint64_t{r} * a.heads + head;
+    float2& kept = running.rows[at * RunningAttention::kLanes + lane % 4];
+    auto* sums = reinterpret_cast<float2*>(running.sums + at * kLength) + lane % 4;
+    if constexpr (kStore) {
+      kept = make_float2(row[h].largest, row[h].sum);
+    } else {
+      row[h] = {kept.x, kept.y};
+    }
+#pragma unroll
+    for (uint32_t d = 0; d < kLength / 8; ++d) {
+      if constexpr (kStore) {
+        sums[4 * d] = make_float2(out[d][2 * h], out[d][2 * h + 1]);
+      } else {
+        const float2 sum = sums[4 * d];
+        out[d][2 * h] = sum.x, out[d][2 * h + 1] = sum.y;
+      }
+    }
+  }
+}
+
 template <KvType kType, uint32_t kLength, uint32_t kKeys>
-__global__ void __launch_bounds__(kThreads) wide_kernel(AttentionArguments a, __half* result, uint32_t rows) {
+__global__ void __launch_bounds__(kThreads)
+    wide_kernel(AttentionArguments a, __half* result, RunningAttention running, AttentionRange range,
+                uint32_t rows) {
   extern __shared__ __align__(16) std::byte memory[];
   auto& shared = *reinterpret_cast<WideShared<kLength, kKeys>*>(memory);
   const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32, quad = lane % 4;
   // The blocks with the most keys go first.
-  const uint32_t head = blockIdx.y, first = (gridDim.x - 1 - blockIdx.x) * kQueries;
+  const uint32_t head = blockIdx.y, first = range.rows.begin + (gridDim.x - 1 - blockIdx.x) * kQueries;
   const uint32_t kv_head = head / (a.heads / a.kv.kv_heads);
+  const uint64_t end = a.position + min(first + kQueries, rows);
+  const auto all_tiles = static_cast<uint32_t>((end + kKeys - 1) / kKeys);
+  const auto first_tile = static_cast<uint32_t>(range.first_key / kKeys);
+  const auto tiles = static_cast<uint32_t>(min(uint64_t{all_tiles}, range.end_key / kKeys));
   wait_for_earlier();
+  if (first_tile >= tiles) return;  // the ranges before had all of these rows' keys
   constexpr uint32_t kVectors = kLength / 8;
   for (uint32_t i = threadIdx.x; i < kQueries * kVectors; i += kThreads) {
     const uint32_t r = first + i / kVectors, element = i % kVectors * 8;
@@ -161,17 +198,16 @@ __global__ void __launch_bounds__(kThreads) wide_kernel(AttentionArguments a, __
     fetch_async(&shared.query[i / kVectors][element],
                 a.query + (valid ? (uint64_t{r} * a.heads + head) * kLength + element : 0), valid);
   }
-  const uint64_t end = a.position + min(first + kQueries, rows);
-  const uint32_t tiles = static_cast<uint32_t>((end + kKeys - 1) / kKeys);
   const auto slab = [&](uint32_t tile, uint32_t value) {
     return a.state.kv +
            a.kv.slab_offset(a.state.page_table[tile * kKeys / kPageTokens], a.layer, value, kv_head);
   };
-  fetch_tile<kType, kLength, kKeys>(shared.key, slab(0, 0), 0);
+  fetch_tile<kType, kLength, kKeys>(shared.key, slab(first_tile, 0), first_tile * kKeys % kPageTokens);
   commit_fetches();
   float out[kLength / 8][4] = {};
   RunningRow row[2];
-  for (uint32_t tile = 0; tile < tiles; ++tile) {
+  if (first_tile > 0) carry_rows<kLength, false>(a, running, rows, head, first + warp * 16, lane, out, row);
+  for (uint32_t tile = first_tile; tile < tiles; ++tile) {
     const uint32_t slot = tile * kKeys % kPageTokens;
     wait_fetches<0>();
     __syncthreads();
@@ -194,39 +230,43 @@ __global__ void __launch_bounds__(kThreads) wide_kernel(AttentionArguments a, __
     tile_softmax<kLength, kKeys>(s, out, row, last, quad, kLog2E * rsqrtf(float{kLength}), p);
     tile_values<kLength, kKeys>(shared, lane, p, out);
   }
+  if (tiles < all_tiles)
+    return carry_rows<kLength, true>(a, running, rows, head, first + warp * 16, lane, out, row);
   write_rows<kLength>(a, result, rows, head, first + warp * 16, lane, out, row);
 }
 
 template <KvType kType, uint32_t kLength, uint32_t kKeys>
-void attend_tiles(Queue& queue, const AttentionArguments& a, __half* out, uint32_t rows) {
+void attend_tiles(Queue& queue, const AttentionArguments& a, __half* out, const RunningAttention& running,
+                  const AttentionRange& range, uint32_t rows) {
   const auto kernel = wide_kernel<kType, kLength, kKeys>;
   constexpr size_t kBytes = sizeof(WideShared<kLength, kKeys>);
   queue.note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
-  launch(queue, kernel, dim3((rows + kQueries - 1) / kQueries, a.heads), dim3(kThreads), kBytes, a, out,
-         rows);
+  launch(queue, kernel, dim3((range.rows.count() + kQueries - 1) / kQueries, a.heads), dim3(kThreads), kBytes,
+         a, out, running, range, rows);
 }
 
-template <KvType kType>
-void attend(Queue& queue, const AttentionArguments& a, __half* out, uint32_t rows, uint32_t shared_bytes) {
+template <KvType kType, typename... Rest>
+void attend(Queue& queue, uint32_t shared_bytes, const AttentionArguments& a, const Rest&... rest) {
   switch (a.kv.head_length) {
-    case 64: return attend_tiles<kType, 64, kManyKeys>(queue, a, out, rows);
-    case 128: return attend_tiles<kType, 128, kManyKeys>(queue, a, out, rows);
+    case 64: return attend_tiles<kType, 64, kManyKeys>(queue, a, rest...);
+    case 128: return attend_tiles<kType, 128, kManyKeys>(queue, a, rest...);
     default:
       if (shared_bytes >= sizeof(WideShared<256, kManyKeys>)) {
-        return attend_tiles<kType, 256, kManyKeys>(queue, a, out, rows);
+        return attend_tiles<kType, 256, kManyKeys>(queue, a, rest...);
       }
-      return attend_tiles<kType, 256, kFewKeys>(queue, a, out, rows);
+      return attend_tiles<kType, 256, kFewKeys>(queue, a, rest...);
   }
 }
 
 }  // namespace
 
-void launch_attention_wide(Queue& queue, const AttentionArguments& a, __half* out, uint32_t rows,
+void launch_attention_wide(Queue& queue, const AttentionArguments& a, __half* out,
+                           const RunningAttention& running, const AttentionRange& range, uint32_t rows,
                            uint32_t shared_bytes) {
   switch (a.kv.type) {
-    case KvType::kF16: return attend<KvType::kF16>(queue, a, out, rows, shared_bytes);
-    case KvType::kFp8: return attend<KvType::kFp8>(queue, a, out, rows, shared_bytes);
-    case KvType::kQ8: return attend<KvType::kQ8>(queue, a, out, rows, shared_bytes);
+    case KvType::kF16: return attend<KvType::kF16>(queue, shared_bytes, a, out, running, range, rows);
+    case KvType::kFp8: return attend<KvType::kFp8>(queue, shared_bytes, a, out, running, range, rows);
+    case KvType::kQ8: return attend<KvType::kQ8>(queue, shared_bytes, a, out, running, range, rows);
   }
 }
 

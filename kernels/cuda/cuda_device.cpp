@@ -4,6 +4,7 @@
 #include <cstring>
 #include <mutex>
 #include <new>
+#include <span>
 #include <string>
 
 #include "kernels/cuda/attention.h"
@@ -24,8 +25,10 @@ constexpr int kOldestMajor = 8;  // sm_80: cp.async and the F16 tensor cores wit
 
 uint64_t align_page(uint64_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
-// Kinds of slices that take about the same time.
-enum SliceKind : uint32_t { kEmbed, kDeltaNet, kAttention, kFeedForward, kHead, kMtp, kWideKinds = 8 };
+// Kinds of slices that take about the same time: a narrow pass's, then each operation of a wide pass by
+// class.
+enum SliceKind : uint32_t { kEmbed, kDeltaNet, kAttention, kFeedForward, kHead, kMtp, kWideKinds };
+static_assert(kWideKinds + WideSlices::kKinds <= Device::kNoSlice);
 
 int choose_device(uint32_t index) {
   int count = 0;
@@ -117,6 +120,8 @@ class CudaDevice final : public Device {
   const char* name() const override { return name_; }
   const char* instruction_set() const override { return architecture_; }
   uint32_t default_prefill_chunk(const ModelShape&) const override { return 4096; }
+  bool slices_are_fewer() const override { return true; }
+  bool can_probe() const override { return true; }
   bool asynchronous() const override { return true; }
   double measure_read_bandwidth() override {
     const CurrentDevice current(device_);
@@ -330,21 +335,31 @@ class CudaDevice final : public Device {
     const auto& scratch = static_cast<const CudaScratch&>(base);
     switch (pass.kind) {
       case PassKind::kNarrow: return narrow_slices(scratch.shape());
-      case PassKind::kWide: return wide_slices(scratch.shape(), scratch.session.mtp);
+      case PassKind::kWide: return wide_slices(scratch, pass).count();
       case PassKind::kDraft: return std::max(pass.drafts, 1u);
     }
     return 0;
   }
 
   uint32_t slice_kind(const DeviceScratch& base, const Pass& pass, uint32_t slice) const override {
-    const ModelShape& shape = static_cast<const CudaScratch&>(base).shape();
+    const auto& scratch = static_cast<const CudaScratch&>(base);
     if (pass.kind == PassKind::kDraft) return kMtp;
-    const uint32_t first = pass.kind == PassKind::kWide ? uint32_t{kWideKinds} : 0;
-    if (slice == 0) return first + kEmbed;
-    if (slice == 2 * shape.layers + 1) return first + kHead;
-    if (slice > 2 * shape.layers) return first + kMtp;
-    if (slice % 2 == 0) return first + kFeedForward;
-    return first + (shape.is_attention(slice / 2) ? kAttention : kDeltaNet);
+    if (pass.kind == PassKind::kWide) {
+      const WideSlices slices = wide_slices(scratch, pass);
+      return kWideKinds + slices.kind_of(slices.at(slice));
+    }
+    if (slice == 0) return kEmbed;
+    if (slice > 2 * scratch.shape().layers) return kHead;
+    if (slice % 2 == 0) return kFeedForward;
+    return scratch.shape().is_attention(slice / 2) ? kAttention : kDeltaNet;
+  }
+
+  SliceCounts count_kinds(const DeviceScratch& base, const Pass& pass) const override {
+    if (pass.kind != PassKind::kWide) return Device::count_kinds(base, pass);
+    SliceCounts counts{};
+    wide_slices(static_cast<const CudaScratch&>(base), pass)
+        .count_kinds(std::span(counts).subspan<kWideKinds, WideSlices::kKinds>());
+    return counts;
   }
 
   inlay_status run(DeviceScratch& base, const Pass& pass, uint32_t begin, uint32_t end) override {
@@ -536,6 +551,11 @@ class CudaDevice final : public Device {
     (void)cudaFree(weights.memory);
   }
 
+  WideSlices wide_slices(const CudaScratch& scratch, const Pass& pass) const {
+    return {scratch.shape(), scratch.session.mtp, pass.rows, pass.segments[0].position,
+            static_cast<uint32_t>(pass_.gemm.multiprocessors)};
+  }
+
   WideContext wide_context(CudaScratch& scratch, const Pass& pass, Queue& queue) {
     const Segment& segment = pass.segments[0];
     return {pass_,
@@ -556,11 +576,7 @@ class CudaDevice final : public Device {
       queue.note(cudaMemcpyAsync(scratch.tokens, scratch.host_tokens, pass.rows * sizeof(int32_t),
                                  cudaMemcpyHostToDevice, queue.stream));
     }
-    const WideContext context = wide_context(scratch, pass, queue);
-    for (uint32_t slice = begin; slice < end; ++slice) {
-      queue_wide_slice(context, slice);
-      queue.programmatic = pass_.matvec.programmatic;
-    }
+    queue_wide_slices(wide_context(scratch, pass, queue), begin, end);
   }
 
   void run_draft(CudaScratch& scratch, const Pass& pass, uint32_t begin, uint32_t end, Queue& queue) {

@@ -67,10 +67,7 @@ void load_kernels(const PassDevice& device, CudaScratch& scratch, cudaStream_t s
   state.hidden = scratch.x;  // a copy's ends must be device memory even where it is never run
   const Recording recording(stream, [&](Queue& queue) {
     const WideContext wide{device, scratch, state, queue, scratch.rows, 0, 0, true};
-    for (uint32_t slice = 0; slice < wide_slices(scratch.shape(), scratch.session.mtp); ++slice) {
-      queue_wide_slice(wide, slice);
-      queue.programmatic = device.matvec.programmatic;
-    }
+    queue_wide_slices(wide, 0, wide.slices().count());
     queue_wide_end(wide);
     if (scratch.session.mtp) queue_mtp({device, scratch, queue, kMaxWidth, 1, kMaxWidth}, false);
   });

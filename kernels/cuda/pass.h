@@ -5,6 +5,7 @@
 #include "kernels/cuda/matvec.h"
 #include "kernels/cuda/scratch.h"
 #include "kernels/cuda/state.h"
+#include "kernels/cuda/wide_slices.h"
 
 // The passes as lists of kernels. Each function queues one slice's; nothing here waits, allocates or throws.
 
@@ -52,13 +53,13 @@ struct WideContext {
 
   const ModelShape& shape() const { return scratch.shape(); }
   const ModelWeights& model() const { return scratch.weights->model; }
+  WideSlices slices() const {
+    return {shape(), scratch.session.mtp, rows, position, static_cast<uint32_t>(device.gemm.multiprocessors)};
+  }
 };
 
-// Slices of a wide pass: as a narrow one's, then, where the session has the MTP head, its KV.
-inline uint32_t wide_slices(const ModelShape& shape, bool mtp) {
-  return narrow_slices(shape) + (mtp ? 1 : 0);
-}
-void queue_wide_slice(const WideContext& context, uint32_t slice);
+/// Parts of one operation that follow each other go together.
+void queue_wide_slices(const WideContext& context, uint32_t begin, uint32_t end);
 /// After the last slice: what the pass has done becomes the state's.
 void queue_wide_end(const WideContext& context);
 

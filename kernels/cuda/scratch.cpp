@@ -58,7 +58,9 @@ void lay_out_scratch(const ModelWeights& weights, const SessionShape& session, L
   take(scratch.ffn_activations, uint64_t{kMaxRows} * activation_stride(s.feed_forward));
   // A narrow pass also keeps gate and up here, where their types differ.
   take(scratch.mixer_in, std::max(rows * mixer_stride(s), uint64_t{kMaxRows} * 2 * s.feed_forward));
-  take(scratch.delta_out, rows * s.value_length());
+  take(scratch.delta_out, rows * std::max(s.value_length(), s.query_length()));
+  scratch.running.sums = scratch.delta_out;
+  take(scratch.running.rows, rows * s.heads * RunningAttention::kLanes);
   take(scratch.query, rows * s.query_length());
   const uint64_t pages = uint64_t{kMaxRows} * s.heads * session.pages();
   take(scratch.partial, pages * s.head_length);

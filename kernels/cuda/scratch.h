@@ -3,6 +3,7 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime_api.h>
 
+#include "kernels/cuda/attention.h"
 #include "kernels/cuda/delta_net.h"
 #include "kernels/cuda/pass_params.h"
 #include "kernels/cuda/weights.h"
@@ -32,6 +33,7 @@ struct CudaScratch final : DeviceScratch {
   __half* ffn_activations = nullptr;  // narrow: [kMaxRows][activation_stride(feed forward)]
   float* mixer_in = nullptr;          // [rows][mixer_stride]: what a mixer's first products give
   float* delta_out = nullptr;         // [rows][value length]
+  RunningAttention running;           // of rows whose keys are not all read yet; in the place of delta_out
   __half* query = nullptr;            // [rows][query length]
   float* partial = nullptr;           // [kMaxRows][heads][pages][head length]
   float2* partial_sum = nullptr;      // [kMaxRows][heads][pages]

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <initializer_list>
 
 #include "kernels/cuda/attention.h"
@@ -8,21 +9,27 @@
 namespace inlay::cuda {
 namespace {
 
-/// Dequantises a group of matrices of the same columns, one after another, and multiplies by all at once.
-void multiply(const WideContext& c, std::initializer_list<const WeightMatrix*> matrices, const __half* in,
-              GemmArguments g) {
+/// Rows of a group of matrices of the same columns times those of `in`. With the first row, dequantises the
+/// matrices, one after another, for the other rows as well.
+void multiply(const WideContext& c, RowRange rows, std::initializer_list<const WeightMatrix*> matrices,
+              const __half* in, GemmArguments g) {
   __half* weights = c.scratch.wide_weights;
-  g.a = in;
   g.b = weights;
-  g.rows = c.rows;
+  g.rows = rows.count();
   g.outputs = 0;
   for (const WeightMatrix* matrix : matrices) {
-    c.queue.note(dequantise(packed(*matrix), 0, matrix->rows, weights, c.queue.stream));
+    if (rows.begin == 0) c.queue.note(dequantise(packed(*matrix), 0, matrix->rows, weights, c.queue.stream));
     weights += uint64_t{matrix->rows} * matrix->columns;
     g.columns = matrix->columns;
     g.outputs += matrix->rows;
   }
-  if (g.epilogue == GemmEpilogue::kSwiGlu) g.outputs /= 2;
+  g.a = in + uint64_t{rows.begin} * g.columns;
+  if (g.epilogue == GemmEpilogue::kSwiGlu) {
+    g.outputs /= 2;
+    g.half_out += uint64_t{rows.begin} * g.out_stride;
+  } else {
+    g.out += uint64_t{rows.begin} * g.out_stride;
+  }
   launch_gemm(c.queue, c.device.gemm, g);
 }
 
@@ -41,10 +48,23 @@ GemmArguments add(float* out, uint32_t stride, float factor) {
   return g;
 }
 
+void queue_norm(const WideContext& c, const float* weight) {
+  const ModelShape& s = c.shape();
+  launch_rms_norm_half(c.queue, c.scratch.x, weight, s.rms_epsilon, s.embedding, c.rows, c.scratch.half_in);
+}
+
+void queue_mixer_in(const WideContext& c, const LayerWeights& w, RowRange rows, bool attention) {
+  if (rows.begin == 0) queue_norm(c, w.mixer_norm);
+  const GemmArguments out = store(c.scratch.mixer_in, c.scratch.mixer_stride());
+  const DeltaNetWeights& d = w.delta_net;
+  const AttentionWeights& a = w.attention;
+  if (attention) return multiply(c, rows, {&a.query_gate, &a.key, &a.value}, c.scratch.half_in, out);
+  multiply(c, rows, {&d.qkv, &d.gate, &d.beta, &d.alpha}, c.scratch.half_in, out);
+}
+
 void queue_delta_net(const WideContext& c, const DeltaNetWeights& w, uint32_t delta_layer) {
   const ModelShape& s = c.shape();
   const uint32_t stride = c.scratch.mixer_stride();
-  multiply(c, {&w.qkv, &w.gate, &w.beta, &w.alpha}, c.scratch.half_in, store(c.scratch.mixer_in, stride));
   DeltaNetArguments delta;
   delta.state = c.state.view;
   delta.position = c.position;
@@ -90,41 +110,26 @@ AttentionArguments attention_arguments(const WideContext& c, const AttentionWeig
   return a;
 }
 
-void queue_attention(const WideContext& c, const AttentionWeights& w, uint32_t attention_layer) {
-  multiply(c, {&w.query_gate, &w.key, &w.value}, c.scratch.half_in,
-           store(c.scratch.mixer_in, c.scratch.mixer_stride()));
-  const AttentionArguments a = attention_arguments(c, w, attention_layer);
-  launch_attention_append(c.queue, a, c.rows);
-  launch_attention_wide(c.queue, a, c.scratch.half_in, c.rows, c.device.shared_bytes);
+void queue_attention(const WideContext& c, const WideSlices& slices, const WideSlice& at, uint32_t parts) {
+  const AttentionArguments a =
+      attention_arguments(c, c.model().layers[at.layer].attention, at.layer / c.shape().attention_interval);
+  if (at.part == 0) launch_attention_append(c.queue, a, c.rows);
+  const auto attend = [&](const AttentionRange& range) {
+    launch_attention_wide(c.queue, a, c.scratch.half_in, c.scratch.running, range, c.rows,
+                          c.device.shared_bytes);
+  };
+  if (parts == at.parts) return attend({{0, c.rows}});
+  for (uint32_t part = at.part; part < at.part + parts; ++part) attend(slices.attention(part));
 }
 
-void queue_mixer(const WideContext& c, uint32_t layer) {
-  const ModelShape& s = c.shape();
-  const LayerWeights& w = c.model().layers[layer];
-  launch_rms_norm_half(c.queue, c.scratch.x, w.mixer_norm, s.rms_epsilon, s.embedding, c.rows,
-                       c.scratch.half_in);
-  const uint32_t attention_layer = layer / s.attention_interval;
-  if (s.is_attention(layer)) {
-    queue_attention(c, w.attention, attention_layer);
-    multiply(c, {&w.attention.out}, c.scratch.half_in, add(c.scratch.x, s.embedding, 1.0f));
-  } else {
-    queue_delta_net(c, w.delta_net, layer - attention_layer);
-    multiply(c, {&w.delta_net.out}, c.scratch.half_in, add(c.scratch.x, s.embedding, 1.0f));
-  }
-}
-
-void queue_feed_forward(const WideContext& c, uint32_t layer) {
-  const ModelShape& s = c.shape();
-  const LayerWeights& w = c.model().layers[layer];
-  launch_rms_norm_half(c.queue, c.scratch.x, w.feed_forward_norm, s.rms_epsilon, s.embedding, c.rows,
-                       c.scratch.half_in);
+void queue_gate_up(const WideContext& c, const LayerWeights& w, RowRange rows) {
+  if (rows.begin == 0) queue_norm(c, w.feed_forward_norm);
   GemmArguments swiglu;
   swiglu.epilogue = GemmEpilogue::kSwiGlu;
   swiglu.factor = 1.0f / kSwiGluScale;
   swiglu.half_out = c.scratch.half_ffn;
-  swiglu.out_stride = s.feed_forward;
-  multiply(c, {&w.gate, &w.up}, c.scratch.half_in, swiglu);
-  multiply(c, {&w.down}, c.scratch.half_ffn, add(c.scratch.x, s.embedding, kSwiGluScale));
+  swiglu.out_stride = c.shape().feed_forward;
+  multiply(c, rows, {&w.gate, &w.up}, c.scratch.half_in, swiglu);
 }
 
 /// The last row's logits, and hidden states: the last row's for the session, all rows' for the MTP head's KV.
@@ -155,40 +160,69 @@ void queue_head(const WideContext& c) {
 }
 
 /// Row i of the MTP head's KV comes from token i and the hidden state of the token before it.
-void queue_mtp_kv(const WideContext& c) {
+void queue_mtp_in(const WideContext& c, RowRange rows) {
   const ModelShape& s = c.shape();
   const MtpWeights& w = c.model().mtp;
   CudaScratch& scratch = c.scratch;
-  const float* before = c.state.hidden_rows(c.state.hidden_turn) + uint64_t{c.hidden_row} * s.embedding;
-  c.queue.note(dequantise_rows(packed(w.embedding), scratch.tokens, c.rows, scratch.mtp_embedding,
-                               s.embedding, c.queue.stream));
-  launch_mtp_input_wide(c.queue, scratch.mtp_embedding, before, scratch.all_hidden, w.embedding_norm,
-                        w.hidden_norm, s.rms_epsilon, s.embedding, c.rows, scratch.half_in);
-  multiply(c, {&w.projection}, scratch.half_in, store(scratch.x, s.embedding));
-  launch_rms_norm_half(c.queue, scratch.x, w.layer.mixer_norm, s.rms_epsilon, s.embedding, c.rows,
-                       scratch.half_in);
-  AttentionArguments a = attention_arguments(c, w.layer.attention, s.attention_layers());
-  multiply(c, {&w.layer.attention.key, &w.layer.attention.value}, scratch.half_in,
-           store(const_cast<float*>(a.key), scratch.mixer_stride()));
+  if (rows.begin == 0) {
+    const float* before = c.state.hidden_rows(c.state.hidden_turn) + uint64_t{c.hidden_row} * s.embedding;
+    c.queue.note(dequantise_rows(packed(w.embedding), scratch.tokens, c.rows, scratch.mtp_embedding,
+                                 s.embedding, c.queue.stream));
+    launch_mtp_input_wide(c.queue, scratch.mtp_embedding, before, scratch.all_hidden, w.embedding_norm,
+                          w.hidden_norm, s.rms_epsilon, s.embedding, c.rows, scratch.half_in);
+  }
+  multiply(c, rows, {&w.projection}, scratch.half_in, store(scratch.x, s.embedding));
+}
+
+void queue_mtp_kv(const WideContext& c) {
+  const LayerWeights& w = c.model().mtp.layer;
+  queue_norm(c, w.mixer_norm);
+  AttentionArguments a = attention_arguments(c, w.attention, c.shape().attention_layers());
+  multiply(c, {0, c.rows}, {&w.attention.key, &w.attention.value}, c.scratch.half_in,
+           store(const_cast<float*>(a.key), c.scratch.mixer_stride()));
   a.heads = 0;
   launch_attention_append(c.queue, a, c.rows);
 }
 
+/// `parts` of an operation from the slice's on.
+void queue_parts(const WideContext& c, const WideSlices& slices, const WideSlice& at, uint32_t parts) {
+  const ModelShape& s = c.shape();
+  CudaScratch& scratch = c.scratch;
+  const LayerWeights& w = c.model().layers[at.layer];
+  if (at.op == WideOp::kAttention) return queue_attention(c, slices, at, parts);
+  const RowRange rows = slices.rows(at, parts);
+  switch (at.op) {
+    case WideOp::kEmbed:
+      return c.queue.note(dequantise_rows(packed(c.model().embedding), scratch.tokens, c.rows, scratch.x,
+                                          s.embedding, c.queue.stream));
+    case WideOp::kDeltaNetIn: return queue_mixer_in(c, w, rows, false);
+    case WideOp::kDeltaNet:
+      return queue_delta_net(c, w.delta_net, at.layer - at.layer / s.attention_interval);
+    case WideOp::kDeltaNetOut:
+      return multiply(c, rows, {&w.delta_net.out}, scratch.half_in, add(scratch.x, s.embedding, 1.0f));
+    case WideOp::kAttentionIn: return queue_mixer_in(c, w, rows, true);
+    case WideOp::kAttention: return;
+    case WideOp::kAttentionOut:
+      return multiply(c, rows, {&w.attention.out}, scratch.half_in, add(scratch.x, s.embedding, 1.0f));
+    case WideOp::kGateUp: return queue_gate_up(c, w, rows);
+    case WideOp::kDown:
+      return multiply(c, rows, {&w.down}, scratch.half_ffn, add(scratch.x, s.embedding, kSwiGluScale));
+    case WideOp::kHead: return queue_head(c);
+    case WideOp::kMtpIn: return queue_mtp_in(c, rows);
+    case WideOp::kMtpKv: return queue_mtp_kv(c);
+  }
+}
+
 }  // namespace
 
-void queue_wide_slice(const WideContext& c, uint32_t slice) {
-  const ModelShape& s = c.shape();
-  if (slice == 0) {
-    c.queue.note(dequantise_rows(packed(c.model().embedding), c.scratch.tokens, c.rows, c.scratch.x,
-                                 s.embedding, c.queue.stream));
-  } else if (slice == 2 * s.layers + 1) {
-    queue_head(c);
-  } else if (slice > 2 * s.layers) {
-    queue_mtp_kv(c);
-  } else if (slice % 2 == 1) {
-    queue_mixer(c, slice / 2);
-  } else {
-    queue_feed_forward(c, slice / 2 - 1);
+void queue_wide_slices(const WideContext& c, uint32_t begin, uint32_t end) {
+  const WideSlices slices = c.slices();
+  for (uint32_t i = begin; i < end;) {
+    const WideSlice at = slices.at(i);
+    const uint32_t parts = std::min(at.parts - at.part, end - i);
+    queue_parts(c, slices, at, parts);
+    c.queue.programmatic = c.device.matvec.programmatic;
+    i += parts;
   }
 }
 
