@@ -1,8 +1,8 @@
-// What single slices take on the CPU: passes of every kind, at several depths of the context, slice by slice.
+// What single slices take: passes of every kind, at several depths of the context, slice by slice.
 // A slice during which one of the process's threads waited for a processor (Linux: run_delay of schedstat)
 // was interrupted: such slices are counted apart.
 //
-//   inlay_slice_times MODEL THREADS SECONDS_A_PASS DEPTH...
+//   inlay_slice_times [--device cuda] MODEL THREADS SECONDS_A_PASS DEPTH...
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -49,6 +49,18 @@ constexpr const char* kOps[] = {"embed",
                                 "mtp head norm",
                                 "mtp head",
                                 "mtp guess"};
+// A CUDA device's kinds: a narrow pass's, then each operation of a prompt by its rows.
+constexpr const char* kCudaKinds[] = {"embed", "DeltaNet", "attention", "feed forward", "head", "mtp"};
+constexpr const char* kCudaOps[] = {"embed",        "DeltaNet in", "DeltaNet",      "DeltaNet out",
+                                    "attention in", "attention",   "attention out", "gate up",
+                                    "down",         "head",        "mtp in",        "mtp KV"};
+
+std::string kind_name(const Device& device, uint32_t kind) {
+  if (!device.asynchronous()) return kind < 96 ? kOps[kind % 24] : "none";
+  if (kind < std::size(kCudaKinds)) return kCudaKinds[kind];
+  const size_t at = kind - std::size(kCudaKinds);
+  return std::string(kCudaOps[at / 8 % std::size(kCudaOps)]) + ", " + std::to_string(256u << at % 8);
+}
 
 /// What the threads of this process have waited for a processor, in all.
 class Waiting {
@@ -103,7 +115,7 @@ struct Times {
       return std::count_if(times.begin(), times.end(), [](double us) { return us > 1000; });
     };
     std::printf(
-        "  %-18s %8zu  p50 %6.1f  p99 %6.1f  p99.99 %7.1f  max %7.1f us  > 1 ms: %td; interrupted %zu, > 1 "
+        "  %-19s %8zu  p50 %6.1f  p99 %6.1f  p99.99 %7.1f  max %7.1f us  > 1 ms: %td; interrupted %zu, > 1 "
         "ms: %td\n",
         name, own.size(), quantile(own, 0.5), quantile(own, 0.99), quantile(own, 0.9999), own.back(),
         over(own), interrupted.size(), over(interrupted));
@@ -147,6 +159,8 @@ struct Bench {
         if (slice_kind == Device::kNoSlice) continue;
         const double waited = waiting.us(), begin = wall_us();
         device.run(*scratch, pass, i, i + 1);
+        while (device.poll(*scratch) == INLAY_PENDING) {
+        }
         const double us = wall_us() - begin, waited_now = waiting.us() - waited;
         pass_us += us;
         if (passes == 0) continue;  // to warm up
@@ -158,7 +172,7 @@ struct Bench {
     }
     std::printf("%s at %llu: %u slices, %u passes, %.2f ms each\n", name,
                 static_cast<unsigned long long>(position), slices, passes, pass_us / passes * 1e-3);
-    for (uint32_t i = 0; i < times.size(); ++i) times[i].print(i < 96 ? kOps[i % 24] : "none");
+    for (uint32_t i = 0; i < times.size(); ++i) times[i].print(kind_name(device, i).c_str());
   }
 };
 
@@ -190,11 +204,16 @@ void run_sampler(Model& model, const Waiting& waiting, const char* name, const i
 }  // namespace
 
 int main(int argc, char** argv) {
+  inlay_runtime_params runtime_params = INLAY_RUNTIME_PARAMS_INIT;
+  if (argc > 2 && std::strcmp(argv[1], "--device") == 0) {
+    runtime_params.device = std::strcmp(argv[2], "cuda") == 0 ? INLAY_DEVICE_CUDA : INLAY_DEVICE_CPU;
+    argc -= 2;
+    argv += 2;
+  }
   if (argc < 5) {
-    std::fputs("usage: inlay_slice_times MODEL THREADS SECONDS_A_PASS DEPTH...\n", stderr);
+    std::fputs("usage: inlay_slice_times [--device cuda] MODEL THREADS SECONDS_A_PASS DEPTH...\n", stderr);
     return 1;
   }
-  inlay_runtime_params runtime_params = INLAY_RUNTIME_PARAMS_INIT;
   runtime_params.threads = static_cast<uint32_t>(std::atoi(argv[2]));
   inlay_source source = INLAY_SOURCE_INIT;
   source.path = argv[1];
@@ -208,7 +227,7 @@ int main(int argc, char** argv) {
   for (int i = 4; i < argc; ++i)
     deepest = std::max<uint64_t>(deepest, static_cast<uint64_t>(std::atoll(argv[i])));
   inlay_session_params session_params = INLAY_SESSION_PARAMS_INIT;
-  session_params.context_length = static_cast<uint32_t>(deepest + 1024);
+  session_params.context_length = static_cast<uint32_t>(deepest + 4096);
   session_params.mtp = model->shape().mtp;
   const SessionShape shape = session_shape_of(session_params, model->shape(), model->info(), device);
   std::vector<std::byte> state(device.plan_state(model->shape(), shape).host + 64);

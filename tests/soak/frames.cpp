@@ -3,7 +3,9 @@
 // of a run without budgets, or, on one thread, where one frame in twenty has computed a quarter of a
 // millisecond more than its budget (the longest slice may be one that the system interrupted).
 //
-//   frames [--device cpu|cuda] MODEL FRAMES THREADS BUDGET_US...
+// With a history the question comes at the end of a long prompt: itself, so many times before.
+//
+//   frames [--device cpu|cuda] [--history TIMES] MODEL FRAMES THREADS BUDGET_US...
 
 #include <inlay/inlay.h>
 #include <time.h>
@@ -13,6 +15,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +39,13 @@ double cpu_us() {
 #endif
 }
 
+/// How long this thread has waited for a processor so far, as Linux says it; 0 elsewhere.
+double waited_us() {
+  std::ifstream file("/proc/thread-self/schedstat");
+  double ran = 0, waited = 0;
+  return file >> ran >> waited ? waited * 1e-3 : 0;
+}
+
 [[noreturn]] void give_up(const char* what) {
   std::fprintf(stderr, "frames: %s\n", what);
   std::exit(1);
@@ -55,12 +65,14 @@ const char kPrompt[] =
 struct Character {
   inlay_session* session = nullptr;
   inlay_generator* generator = nullptr;
+  std::string prompt;
 
-  explicit Character(inlay_model* model) {
+  Character(inlay_model* model, int history) {
+    for (int i = 0; i <= history; ++i) prompt += kPrompt;
     inlay_model_info info = INLAY_MODEL_INFO_INIT;
     inlay_model_get_info(model, &info);
     inlay_session_params session_params = INLAY_SESSION_PARAMS_INIT;
-    session_params.context_length = 1024;
+    session_params.context_length = 1024 + static_cast<uint32_t>(prompt.size());  // a byte is a token at most
     session_params.mtp = info.mtp_layers > 0;
     need(inlay_session_create(model, &session_params, &session), "session");
     inlay_sampler_params sampler = INLAY_SAMPLER_PARAMS_INIT;
@@ -81,7 +93,7 @@ struct Character {
   }
   void ask() {
     need(inlay_session_reset(session), "reset");
-    need(inlay_generator_prompt_text(generator, kPrompt, sizeof kPrompt - 1, 0), "prompt");
+    need(inlay_generator_prompt_text(generator, prompt.data(), prompt.size(), 0), "prompt");
   }
   double longest_us() const {
     inlay_progress progress = INLAY_PROGRESS_INIT;
@@ -90,8 +102,8 @@ struct Character {
   }
 };
 
-std::string unhurried(inlay_model* model) {
-  Character character(model);
+std::string unhurried(inlay_model* model, int history) {
+  Character character(model, history);
   character.ask();
   std::string text;
   for (;;) {
@@ -110,13 +122,16 @@ struct Overshoots {
   uint64_t answers = 0;
   uint64_t wrong = 0;  // answers with other words
   double longest_us = 0;
+  double longest_waited_us = 0;  // of the frame with the longest slice
 };
 
-Overshoots run(inlay_model* model, const std::string& expected, int frames, uint64_t budget_us, bool by_cpu) {
-  Character character(model);
+Overshoots run(inlay_model* model, int history, const std::string& expected, int frames, uint64_t budget_us,
+               bool by_cpu) {
+  Character character(model, history);
   character.ask();
   Overshoots result;
   std::string text;
+  double waited_before = waited_us();
   for (int frame = 0; frame < frames; ++frame) {
     const Clock::time_point begin = Clock::now();
     const double cpu_begin = cpu_us();
@@ -132,6 +147,12 @@ Overshoots run(inlay_model* model, const std::string& expected, int frames, uint
     }
     const double wall = us_since(begin);
     const double took = by_cpu ? std::min(wall, cpu_us() - cpu_begin) : wall;
+    const double waited = waited_us();
+    if (character.longest_us() > result.longest_us) {
+      result.longest_us = character.longest_us();
+      result.longest_waited_us = waited - waited_before;
+    }
+    waited_before = waited;
     result.us.push_back(wall - static_cast<double>(budget_us));
     result.beyond += took > static_cast<double>(budget_us) + character.longest_us() + 1 ? 1 : 0;
     result.late += took > static_cast<double>(budget_us) + kLateUs ? 1 : 0;
@@ -142,7 +163,6 @@ Overshoots run(inlay_model* model, const std::string& expected, int frames, uint
       character.ask();
     }
   }
-  result.longest_us = character.longest_us();
   return result;
 }
 
@@ -154,10 +174,10 @@ void print(uint64_t budget_us, Overshoots& result) {
   constexpr double kEdges[] = {0, 50, 100, 200, 400, 800, 1600};
   std::printf(
       "budget %5llu us, %zu frames, %llu answers: over by (us) p50 %.0f, p99 %.0f, most %.0f; longest slice "
-      "%.0f\n",
+      "%.0f, in a frame that waited %.0f for a processor\n",
       static_cast<unsigned long long>(budget_us), result.us.size(),
       static_cast<unsigned long long>(result.answers), quantile(0.5), quantile(0.99), result.us.back(),
-      result.longest_us);
+      result.longest_us, result.longest_waited_us);
   auto from = result.us.begin();
   for (const double edge : kEdges) {
     const auto to = std::lower_bound(from, result.us.end(), edge + 1e-9);
@@ -180,7 +200,15 @@ int main(int argc, char** argv) {
     argc -= 2;
     argv += 2;
   }
-  if (argc < 5) give_up("usage: frames [--device cpu|cuda] MODEL FRAMES THREADS BUDGET_US...");
+  int history = 0;
+  if (argc > 2 && std::string_view(argv[1]) == "--history") {
+    history = std::atoi(argv[2]);
+    argc -= 2;
+    argv += 2;
+  }
+  if (argc < 5) {
+    give_up("usage: frames [--device cpu|cuda] [--history TIMES] MODEL FRAMES THREADS BUDGET_US...");
+  }
   runtime_params.threads = static_cast<uint32_t>(std::atoi(argv[3]));
   inlay_runtime* runtime = nullptr;
   inlay_model* model = nullptr;
@@ -190,13 +218,13 @@ int main(int argc, char** argv) {
   model_params.read_ahead = 1;
   need(inlay_runtime_create(&runtime_params, &runtime), "runtime");
   need(inlay_model_open(runtime, &source, &model_params, &model), "model");
-  const std::string expected = unhurried(model);
+  const std::string expected = unhurried(model, history);
   bool good = !expected.empty();
   // Where one thread does all of the work, its own time says what was Inlay's.
   const bool by_cpu = runtime_params.device == INLAY_DEVICE_CPU && runtime_params.threads == 1;
   for (int i = 4; i < argc; ++i) {
     const auto budget_us = static_cast<uint64_t>(std::atoll(argv[i]));
-    Overshoots result = run(model, expected, std::atoi(argv[2]), budget_us, by_cpu);
+    Overshoots result = run(model, history, expected, std::atoi(argv[2]), budget_us, by_cpu);
     print(budget_us, result);
     good =
         good && result.beyond == 0 && result.wrong == 0 && (!by_cpu || result.late * 20 <= result.us.size());
