@@ -74,7 +74,9 @@ std::filesystem::path own_data(std::string_view relative) {
   return *path;
 }
 
-bool full_speed() { return INLAY_FULL_SPEED && std::getenv("INLAY_TEST_EMULATED") == nullptr; }
+bool emulated() { return INLAY_EMULATED || std::getenv("INLAY_TEST_EMULATED") != nullptr; }
+
+bool full_speed() { return INLAY_FULL_SPEED && !emulated(); }
 
 void report_skip(std::string_view reason) {
   ++skipped_count;

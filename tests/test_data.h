@@ -24,6 +24,9 @@ std::optional<std::filesystem::path> bundled_model();
 /// of the source.
 std::filesystem::path own_data(std::string_view relative);
 
+/// Where every instruction is emulated, tests that repeat themselves do so less often.
+bool emulated();
+
 /// False in a build or a run whose times mean nothing: unoptimised, with sanitizers, or emulated.
 bool full_speed();
 
