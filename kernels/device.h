@@ -222,6 +222,11 @@ class Device {
   /// Runs slices [begin, end); on a device with a queue of its own, returns when they are done or, where
   /// end == slice_count, leaves that to finish().
   virtual inlay_status run(DeviceScratch& scratch, const Pass& pass, uint32_t begin, uint32_t end) = 0;
+  /// Up to where work without a budget is handed over at once on a device with a queue: in between the
+  /// runtime looks whether it was cancelled.
+  virtual uint32_t next_stop(const DeviceScratch& scratch, const Pass& pass, uint32_t) const {
+    return slice_count(scratch, pass);
+  }
   /// INLAY_PENDING while slices that run() queued still compute.
   virtual inlay_status poll(DeviceScratch& scratch) = 0;
   /// Waits for the whole pass, makes its outcome the state's (turns the hidden buffers) and says where it is.

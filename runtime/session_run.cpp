@@ -213,7 +213,7 @@ inlay_status Session::run_slices(uint64_t budget_ns, Meanwhile* meanwhile) {
         ++slice_;
         continue;
       }
-      const uint32_t end = whole ? slices_ : slice_ + 1;
+      const uint32_t end = whole ? device.next_stop(scratch, pass_, slice_) : slice_ + 1;
       if (budget_ns != UINT64_MAX && now + costs.longest(kind) > deadline) {
         if (!ran && ++stalled_ >= 4) costs.relax(kind);
         return INLAY_PENDING;
@@ -236,6 +236,10 @@ inlay_status Session::run_slices(uint64_t budget_ns, Meanwhile* meanwhile) {
       if (model_->lost()) return stop_lost_work();
       if (meanwhile == nullptr) continue;
       now = do_meanwhile(*meanwhile, now, deadline);
+    }
+    // What poll has handed to a device can be cancelled, too.
+    if (cancelled_.load(std::memory_order_relaxed)) {
+      return stop_work(INLAY_ERROR_CANCELLED, "the work was cancelled");
     }
     const inlay_status status = finish_pass();
     if (status != INLAY_PENDING) return status;

@@ -277,6 +277,21 @@ TEST_CASE("cuda: work that was begun is polled to its end, with the bits of work
                     step(waited.get(), token, model.vocabulary())));
   }
   CHECK(most > 1);
+  // One that is cancelled while the device has it: the whole chunks that were done before are kept.
+  inlay_session* session = polled.get();
+  for (const bool prefill_too : {true, false}) {
+    CAPTURE(prefill_too);
+    const uint64_t position = inlay_session_position(session);
+    REQUIRE((prefill_too ? inlay_session_begin_prefill(session, prompt.data(), prompt.size())
+                         : inlay_session_begin_step(session, 9)) == INLAY_OK);
+    REQUIRE(inlay_session_poll(session) == INLAY_PENDING);
+    inlay_session_cancel(session);
+    CHECK(inlay_session_finish(session) == INLAY_ERROR_CANCELLED);
+    CHECK(inlay_session_position(session) == position);
+  }
+  CHECK(same_bits(step(session, 9, model.vocabulary()), step(waited.get(), 9, model.vocabulary())));
+  CHECK(same_bits(prefill(session, prompt, model.vocabulary()),
+                  prefill(waited.get(), prompt, model.vocabulary())));
   // One that is given up while the device still has it.
   REQUIRE(inlay_session_begin_prefill(polled.get(), prompt.data(), prompt.size()) == INLAY_OK);
   REQUIRE(inlay_session_poll(polled.get()) == INLAY_PENDING);

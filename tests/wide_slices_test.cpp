@@ -92,6 +92,13 @@ void check_slices(const ModelShape& shape, bool mtp, uint32_t rows, uint64_t pos
       CHECK(slices.rows(first, first.parts).end == rows);
     }
   }
+  uint32_t layers = 0;
+  for (uint32_t i = 0; i < slices.count(); i = slices.end_of_layer(i), ++layers) {
+    REQUIRE(slices.end_of_layer(i) > i);
+    CHECK(slices.at(std::max(i, 1u)).layer == layers % shape.layers);
+    CHECK(slices.at(i).part == 0);
+  }
+  CHECK(layers == shape.layers + 1);
   REQUIRE(operations.size() == 1 + 5 * shape.layers + 1 + (mtp ? 2 : 0));
   CHECK(operations.front().op == WideOp::kEmbed);
   for (uint32_t layer = 0; layer < shape.layers; ++layer) {

@@ -628,7 +628,9 @@ INLAY_API inlay_status inlay_session_begin_steps(inlay_session *const *sessions,
 
 /* Stops the work under way within one slice; the session is then where it was before that work began, with no
  * logits and perhaps less that can be taken back, except that a prefill keeps the whole chunks it has done
- * (ask inlay_session_position). Any thread, at any time; without work under way it does nothing. */
+ * (ask inlay_session_position). On a device with a queue of its own work without a budget stops within one
+ * layer of a prompt, or after the step or verify that it has; what inlay_session_poll has handed to it is
+ * undone when the device is done with it. Any thread, at any time; without work under way it does nothing. */
 INLAY_API void inlay_session_cancel(inlay_session *session);
 
 /* Tokens kept so far: the position of the next one. */

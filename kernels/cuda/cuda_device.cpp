@@ -362,6 +362,11 @@ class CudaDevice final : public Device {
     return counts;
   }
 
+  uint32_t next_stop(const DeviceScratch& base, const Pass& pass, uint32_t begin) const override {
+    if (pass.kind != PassKind::kWide) return slice_count(base, pass);
+    return wide_slices(static_cast<const CudaScratch&>(base), pass).end_of_layer(begin);
+  }
+
   inlay_status run(DeviceScratch& base, const Pass& pass, uint32_t begin, uint32_t end) override {
     auto& scratch = static_cast<CudaScratch&>(base);
     const CurrentDevice current(device_);

@@ -97,19 +97,14 @@ class WideSlices {
 
   WideSlice at(uint32_t slice) const {
     if (slice == 0) return {WideOp::kEmbed};
-    uint32_t rest = slice - 1;
-    if (rest >= layers_) {
-      rest -= layers_;
+    if (slice > layers_) {
+      const uint32_t rest = slice - 1 - layers_, ins = parts(WideOp::kMtpIn);
       if (rest == 0) return {WideOp::kHead};
-      const uint32_t ins = parts(WideOp::kMtpIn);
       return rest <= ins ? WideSlice{WideOp::kMtpIn, 0, rest - 1, ins} : WideSlice{WideOp::kMtpKv};
     }
-    // Of each group of layers the last is attention.
-    const uint32_t before = shape_->attention_interval - 1;
-    const uint32_t group = before * delta_net_layer_ + attention_layer_;
-    const uint32_t in_group = std::min(rest % group / delta_net_layer_, before);
-    const uint32_t layer = rest / group * shape_->attention_interval + in_group;
-    rest = rest % group - in_group * delta_net_layer_;
+    const LayerSlices of_layer = layer_of(slice);
+    const uint32_t layer = of_layer.layer;
+    uint32_t rest = slice - of_layer.begin;
     constexpr WideOp kDeltaNet[] = {WideOp::kDeltaNetIn, WideOp::kDeltaNet, WideOp::kDeltaNetOut,
                                     WideOp::kGateUp, WideOp::kDown};
     constexpr WideOp kAttention[] = {WideOp::kAttentionIn, WideOp::kAttention, WideOp::kAttentionOut,
@@ -119,6 +114,12 @@ class WideSlices {
       rest -= parts(op);
     }
     return {};  // not reached
+  }
+
+  /// The end of the layer that the slice is of; embed goes with the first layer, and what comes after the
+  /// last one together.
+  uint32_t end_of_layer(uint32_t slice) const {
+    return slice > layers_ ? count_ : layer_of(std::max(slice, 1u)).end;
   }
 
   /// The rows of `count` parts from the slice's on; not of kAttention.
@@ -160,6 +161,21 @@ class WideSlices {
   }
 
  private:
+  struct LayerSlices {
+    uint32_t layer;
+    uint32_t begin;
+    uint32_t end;
+  };
+  /// Of each group of layers the last is attention.
+  LayerSlices layer_of(uint32_t slice) const {
+    const uint32_t before = shape_->attention_interval - 1;
+    const uint32_t group = before * delta_net_layer_ + attention_layer_, groups = (slice - 1) / group;
+    const uint32_t in_group = std::min((slice - 1) % group / delta_net_layer_, before);
+    const uint32_t begin = 1 + groups * group + in_group * delta_net_layer_;
+    return {groups * shape_->attention_interval + in_group, begin,
+            begin + (in_group == before ? attention_layer_ : delta_net_layer_)};
+  }
+
   static constexpr uint32_t index(WideOp op) { return static_cast<uint32_t>(op); }
   uint32_t class_of(const WideSlice& at) const {
     uint32_t count = rows_;
