@@ -40,6 +40,26 @@ std::vector<inlay_session_params> many_params(bool mtp) {
   return all;
 }
 
+struct PoolWish {
+  inlay_pool_params params;
+  uint64_t pages;
+};
+
+std::vector<PoolWish> many_pools(bool mtp) {
+  std::vector<PoolWish> all;
+  for (const int32_t kv_type : {INLAY_KV_DEFAULT, INLAY_KV_F16, INLAY_KV_FP8, INLAY_KV_Q8}) {
+    for (const uint64_t tokens : {1u, 256u, 257u, 5000u}) {
+      inlay_pool_params params = INLAY_POOL_PARAMS_INIT;
+      params.tokens = tokens;
+      params.kv_type = kv_type;
+      for (params.mtp = 0; params.mtp <= (mtp ? 1 : 0); ++params.mtp) {
+        all.push_back({params, (tokens + 255) / 256});
+      }
+    }
+  }
+  return all;
+}
+
 void check_sessions(const std::filesystem::path& path, uint32_t threads) {
   CountingAllocator allocator;
   {
@@ -78,6 +98,21 @@ void check_sessions(const std::filesystem::path& path, uint32_t threads) {
   }
   CHECK(allocator.live_bytes() == 0);
   CHECK(allocator.mistakes() == 0);
+}
+
+void check_parts(const inlay_memory_plan& plan, const inlay_model_info& info, uint64_t tokens) {
+  const uint64_t context = ((tokens == 0 ? 4096 : tokens) + 255) / 256 * 256;
+  // What a pool spares a session is its pages; it has a table of them instead.
+  const uint64_t table = (context / 256 * sizeof(uint32_t) + 63) / 64 * 64;
+  REQUIRE(plan.kv_cache == plan.session_host - plan.pooled_session_host + table);
+  const uint64_t delta_layers = info.layers - info.layers / info.attention_interval;
+  const uint64_t length = info.delta_net_state_length;
+  const uint64_t token = info.delta_net_key_heads * length + info.delta_net_value_heads * (length + 2);
+  REQUIRE(plan.window == delta_layers * 2 * INLAY_MAX_WIDTH * token * sizeof(float));
+  // Beside them are tokens, places of pages, hidden states, and little else.
+  const uint64_t hidden = (3 * INLAY_MAX_WIDTH + 2) * info.embedding_length;
+  const uint64_t known = (context + context / 256 + hidden) * 4;
+  REQUIRE(plan.session_host - plan.kv_cache - plan.delta_net_state - plan.window - known < 4096);
 }
 
 struct Free {
@@ -136,6 +171,85 @@ TEST_CASE("a limit of exactly the plan suffices, one byte less is an error that 
       CHECK(memory_of(model.runtime()) == opened + model_bytes + (missing == 0 ? session_bytes : 0));
       inlay_session_destroy(session);
     }
+  }
+}
+
+TEST_CASE("the parts that a plan names are those of the session") {
+  for (const std::filesystem::path& path : own_models()) {
+    CAPTURE(path.string());
+    const Handle<inlay_runtime> runtime = make_runtime();
+    const Handle<inlay_file> file = open_file(runtime.get(), path);
+    inlay_model_info info = INLAY_MODEL_INFO_INIT;
+    REQUIRE(inlay_file_get_info(file.get(), &info) == INLAY_OK);
+    for (const inlay_session_params& params : many_params(info.mtp_layers > 0)) {
+      CAPTURE(params.context_length);
+      CAPTURE(params.kv_type);
+      CAPTURE(params.mtp);
+      check_parts(plan_of(file.get(), params), info, params.context_length);
+    }
+  }
+}
+
+TEST_CASE("a pool takes what was planned, a byte less is refused") {
+  for (const std::filesystem::path& path : own_models()) {
+    CAPTURE(path.string());
+    const OpenModel model(path);
+    const uint64_t before = memory_of(model.runtime());
+    for (const PoolWish& wish : many_pools(model.mtp())) {
+      CAPTURE(wish.params.tokens);
+      CAPTURE(wish.params.kv_type);
+      CAPTURE(wish.params.mtp);
+      inlay_pool_params params = wish.params;
+      inlay_pool_plan plan = INLAY_POOL_PLAN_INIT;
+      REQUIRE(inlay_file_plan_pool(model.file(), &params, &plan) == INLAY_OK);
+      REQUIRE(plan.pages == wish.pages);
+      REQUIRE(plan.device == 0);
+      REQUIRE(memory_of(model.runtime()) == before);
+      inlay_pool* pool = nullptr;
+      REQUIRE(inlay_pool_create(model.get(), &params, &pool) == INLAY_OK);
+      REQUIRE(memory_of(model.runtime()) - before == plan.host);
+      inlay_pool_destroy(pool);
+      REQUIRE(memory_of(model.runtime()) == before);
+      for (const uint64_t missing : {0u, 1u}) {
+        const OpenModel limited(path, {.memory_limit = before + plan.host - missing});
+        const inlay_status wanted = missing == 0 ? INLAY_OK : INLAY_ERROR_MEMORY_LIMIT;
+        REQUIRE(inlay_pool_create(limited.get(), &params, &pool) == wanted);
+        REQUIRE(memory_of(limited.runtime()) == before + (missing == 0 ? plan.host : 0));
+        inlay_pool_destroy(pool);
+      }
+    }
+  }
+}
+
+TEST_CASE("a pool in the host's arena, exactly as planned, gives the same bits") {
+  for (const std::filesystem::path& path : own_models()) {
+    CAPTURE(path.string());
+    const OpenModel model(path, {.threads = 2});
+    inlay_pool_params pool_params = INLAY_POOL_PARAMS_INIT;
+    pool_params.tokens = 512;
+    pool_params.mtp = model.mtp() ? 1 : 0;
+    inlay_pool_plan plan = INLAY_POOL_PLAN_INIT;
+    REQUIRE(inlay_file_plan_pool(model.file(), &pool_params, &plan) == INLAY_OK);
+    const Arena arena = make_arena(plan.host);
+    pool_params.arena = arena.get();
+    pool_params.arena_bytes = plan.host - 1;
+    const uint64_t before = memory_of(model.runtime());
+    inlay_pool* made = nullptr;
+    CHECK(inlay_pool_create(model.get(), &pool_params, &made) == INLAY_ERROR_MEMORY_LIMIT);
+    pool_params.arena_bytes = plan.host;
+    REQUIRE(inlay_pool_create(model.get(), &pool_params, &made) == INLAY_OK);
+    const Handle<inlay_pool> pool(made);
+    CHECK(memory_of(model.runtime()) == before);
+    inlay_session_params params = session_params(512, model.mtp(), INLAY_KV_DEFAULT);
+    const Handle<inlay_session> plain = model.session(params);
+    params.pool = made;
+    const Handle<inlay_session> session = model.session(params);
+    const std::vector<int32_t> tokens = random_tokens(8, 511, model.vocabulary());
+    CHECK(same_bits(prefill(session.get(), tokens, model.vocabulary()),
+                    prefill(plain.get(), tokens, model.vocabulary())));
+    CHECK(same_bits(step(session.get(), 3, model.vocabulary()), step(plain.get(), 3, model.vocabulary())));
+    CHECK(inlay_pool_free_pages(made) == 0);
+    for (uint64_t i = 0; i < 64; ++i) CHECK(arena.get()[plan.host + i] == std::byte{0xFF});
   }
 }
 
