@@ -217,3 +217,72 @@ TEST_CASE("sessions of one scratch step in one pass, each with its own bits") {
     CHECK(inlay_session_step(batch[0], 5) == INLAY_OK);
   }
 }
+
+TEST_CASE("sessions of a batch stand anywhere in their contexts") {
+  // One thread and eight rows: slices of 1,024 keys; runs of keys are of 2,048.
+  constexpr size_t kLengths[] = {1, 5, 255, 1023, 1100, 2040, 2047, 2300};
+  const OpenModel model(own_data("blocks256.gguf"));
+  const std::vector<int32_t> tokens = random_tokens(12, kLengths[7], model.vocabulary());
+  const Handle<inlay_session> base = model.session(session_params(2400, false, INLAY_KV_F16, 512));
+  std::vector<Handle<inlay_session>> together, alone;
+  for (const size_t length : kLengths) {
+    const uint64_t fed = inlay_session_position(base.get());
+    prefill(base.get(), std::span(tokens).subspan(fed, length - fed), model.vocabulary());
+    together.push_back(fork_sharing(base.get()));
+    alone.push_back(fork_sharing(base.get()));
+  }
+  for (int32_t round = 0; round < 8; ++round) {
+    // Each leads once.
+    std::vector<inlay_session*> batch;
+    std::vector<int32_t> next;
+    for (size_t i = 0; i < together.size(); ++i) {
+      batch.push_back(together[(i + static_cast<size_t>(round)) % together.size()].get());
+      next.push_back(tokens[i * 8 + static_cast<size_t>(round)]);
+    }
+    REQUIRE(inlay_session_begin_steps(batch.data(), next.data(), batch.size()) == INLAY_OK);
+    REQUIRE(inlay_session_finish(batch[0]) == INLAY_OK);
+    std::vector<Logits> rows;
+    for (inlay_session* session : batch) rows.push_back(logits_of(session, 0, model.vocabulary()));
+    for (size_t i = 0; i < batch.size(); ++i) {
+      inlay_session* same = alone[(i + static_cast<size_t>(round)) % alone.size()].get();
+      CHECK(same_bits(rows[i], step(same, next[i], model.vocabulary())));
+    }
+  }
+}
+
+TEST_CASE("a step of a batch that is taken back leaves what a step alone does") {
+  const OpenModel model(own_data("blocks32.gguf"), {.threads = 2});
+  const Handle<inlay_session> base = model.session(session_params(256, true));
+  prefill(base.get(), random_tokens(13, 20, model.vocabulary()), model.vocabulary());
+  std::vector<Handle<inlay_session>> together, alone;
+  std::vector<inlay_session*> batch;
+  for (size_t i = 0; i < 4; ++i) {
+    together.push_back(fork_sharing(base.get()));
+    alone.push_back(fork_sharing(base.get()));
+    batch.push_back(together.back().get());
+    // The last token's hidden state, from which the MTP head goes on, lies in another row of each.
+    for (inlay_session* session : {together.back().get(), alone.back().get()}) {
+      verify(session, random_tokens(i, 8, model.vocabulary()), model.vocabulary());
+      commit(session, 2 * i + 1);
+    }
+  }
+  const std::vector<int32_t> tokens = random_tokens(14, 4, model.vocabulary());
+  REQUIRE(inlay_session_begin_steps(batch.data(), tokens.data(), batch.size()) == INLAY_OK);
+  REQUIRE(inlay_session_finish(batch[0]) == INLAY_OK);
+  for (size_t i = 0; i < batch.size(); ++i) {
+    CAPTURE(i);
+    step(alone[i].get(), tokens[i], model.vocabulary());
+    for (inlay_session* session : {batch[i], alone[i].get()}) {
+      REQUIRE(inlay_session_rewind(session, 1) == INLAY_OK);
+      for (int32_t token = 0; token < 2; ++token) step(session, token, model.vocabulary());
+    }
+    // All of the state, the MTP head's keys and values too; the logits are the last step's.
+    const bool same = [&] {
+      step(batch[i], 7, model.vocabulary());
+      const std::vector<std::byte> saved = save_to_memory(batch[i]);
+      step(alone[i].get(), 7, model.vocabulary());
+      return saved == save_to_memory(alone[i].get());
+    }();
+    CHECK(same);
+  }
+}
