@@ -27,6 +27,16 @@ TEST_CASE("rows of a verify are those of steps, at every width") {
   }
 }
 
+TEST_CASE("rows of a verify are those of steps in a long context that takes its prompts token by token") {
+  // The scratch has then no rows but those of a verify, each with several runs of keys.
+  constexpr size_t kPrompts[] = {3, 40};
+  for (const std::filesystem::path& path : own_models()) {
+    CAPTURE(path.string());
+    const OpenModel model(path, {.threads = 2});
+    check_widths(model, session_params(9000, model.mtp(), INLAY_KV_F16, 1), kPrompts);
+  }
+}
+
 TEST_CASE("random plays equal plain replays") {
   for (const std::filesystem::path& path : own_models()) {
     CAPTURE(path.string());
