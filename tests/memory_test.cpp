@@ -9,6 +9,7 @@
 
 #include "tests/host.h"
 #include "tests/interposed_malloc.h"
+#include "tests/saved_bytes.h"
 #include "tests/test_data.h"
 
 using namespace inlay::test;
@@ -97,7 +98,8 @@ TEST_CASE("prompts, verifies, budgets, cancels and errors allocate nothing") {
           failures += !ok(inlay_session_reset(s));
           failures += !ok(inlay_session_prefill(s, tokens.data(), 20 * width));
           failures += !ok(inlay_session_verify(s, tokens.data(), width));
-          failures += !ok(inlay_session_commit(s, width / 2));
+          failures += !ok(inlay_session_commit(s, width));
+          failures += !ok(inlay_session_rewind(s, width - width / 2));
           failures += !ok(inlay_session_begin_prefill(s, tokens.data(), 100));
           while (inlay_session_advance(s, 50, &progress) == INLAY_PENDING) {
           }
@@ -251,11 +253,16 @@ TEST_CASE("saving, loading, rewinding to marks, pages of a pool, batches and est
   const Handle<inlay_generator> generator(generating);
   const std::vector<int32_t> tokens = random_tokens(1, 300, watched.model->vocabulary());
   std::vector<std::byte> buffer(8u << 20);
+  Stream stream;
+  stream.bytes.reserve(8u << 20);
+  const inlay_writer writer = stream.writer();
+  const inlay_reader reader = stream.reader();
   int failures = 0;
   const uint64_t allocations = watched.allocations([&] {
     uint64_t bytes = 0;
     inlay_estimate estimate = INLAY_ESTIMATE_INIT;
     inlay_output output = INLAY_OUTPUT_INIT;
+    inlay_progress progress = INLAY_PROGRESS_INIT;
     for (int round = 0; round < 4; ++round) {
       failures += !ok(inlay_session_reset(session.get()));
       failures += !ok(inlay_session_prefill(session.get(), tokens.data(), tokens.size()));
@@ -265,6 +272,14 @@ TEST_CASE("saving, loading, rewinding to marks, pages of a pool, batches and est
       failures += !ok(inlay_session_begin_steps(batch, tokens.data(), 2));
       while (inlay_session_poll(session.get()) == INLAY_PENDING) {
       }
+      failures += !ok(inlay_session_begin_steps(batch, tokens.data(), 2));
+      failures += inlay_session_poll(session.get()) != INLAY_PENDING;
+      inlay_session_cancel(session.get());
+      failures += inlay_session_finish(session.get()) != INLAY_ERROR_CANCELLED;
+      stream.bytes.clear();
+      stream.at = 0;
+      failures += !ok(inlay_session_save(session.get(), &writer));
+      failures += !ok(inlay_session_load(other.get(), &reader));
       failures += !ok(inlay_session_save_memory(session.get(), buffer.data(), buffer.size(), &bytes));
       failures += !ok(inlay_session_load_memory(other.get(), buffer.data(), bytes));
       failures += !ok(inlay_session_load_memory(session.get(), buffer.data(), bytes));
@@ -272,6 +287,7 @@ TEST_CASE("saving, loading, rewinding to marks, pages of a pool, batches and est
       failures += ok(inlay_session_load_memory(session.get(), buffer.data(), bytes));
       failures += !ok(inlay_generator_prompt_tokens(generating, tokens.data(), 40));
       failures += inlay_generator_next(generating, 200, &output) < 0;
+      failures += !ok(inlay_generator_get_progress(generating, &progress));
       failures += !ok(inlay_generator_save_memory(generating, buffer.data(), buffer.size(), &bytes));
       failures += !ok(inlay_generator_load_memory(generating, buffer.data(), bytes));
       failures += inlay_generator_next(generating, INLAY_NO_BUDGET, &output) < 0;
