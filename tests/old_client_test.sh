@@ -1,5 +1,6 @@
 #!/bin/sh
-# A client built against the first header runs on today's library, and says what one built today says.
+# A client built against the first header runs on today's library, and says what one built today says. One that was
+# linked then looks for the library by the name that it had.
 # Usage: old_client_test.sh LIBRARY TESTS_DIR INCLUDE_DIR MODEL C_COMPILER
 set -eu
 library=$1
@@ -16,5 +17,7 @@ for age in first today; do
     "-Wl,-rpath,$(dirname "$library")" -o "$work/$age"
   "$work/$age" "$model" >"$work/$age.txt"
 done
+name=libinlay.so.$(sed -n 's/^#define INLAY_VERSION_MAJOR //p' "$tests/abi/first/inlay/inlay.h")
+readelf -d "$library" | grep -q "SONAME.*\[$name\]" || { echo "the library's name is not $name"; exit 1; }
 cat "$work/first.txt"
 cmp "$work/first.txt" "$work/today.txt"
