@@ -343,9 +343,9 @@ INLAY_ANYWHERE void pack_scales(const SourceRow<type>& row, char* tile, uint32_t
       store_byte(tile + 1024 + g * 16 + i, e == 0x7Fu ? 0u : e);  // NaN counts as 0
     }
   } else {
-    constexpr uint32_t offset = Block<type>::Words::kWords * 128;
+    constexpr uint32_t kOffset = Block<type>::Words::kWords * 128;
     for (uint32_t i = t; i < 8; i += 4) {
-      char* to = tile + offset + g * 16 + i % 4 * 4 + i / 4 * 2;
+      char* to = tile + kOffset + g * 16 + i % 4 * 4 + i / 4 * 2;
       store_half(to, 32 * i < row.valid ? Block<type>::d(b[i]) : 0u);
       if constexpr (has_group_minimum(type)) {
         store_half(to + 128, 32 * i < row.valid ? Block<type>::m(b[i]) : 0u);

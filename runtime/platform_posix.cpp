@@ -239,9 +239,9 @@ void populate(const void* data, uint64_t bytes) noexcept {
   // MADV_POPULATE_READ, of Linux 5.14; an older one refuses, and the pages fault as they are read.
   constexpr int kPopulateRead = 22;
   const uintptr_t page = page_bytes();
-  const auto begin = reinterpret_cast<uintptr_t>(data) / page * page;
-  const uintptr_t end = reinterpret_cast<uintptr_t>(data) + bytes;
-  (void)::madvise(reinterpret_cast<void*>(begin), end - begin, kPopulateRead);
+  const uintptr_t into_page = reinterpret_cast<uintptr_t>(data) % page;
+  const auto* begin = static_cast<const std::byte*>(data) - into_page;
+  (void)::madvise(const_cast<std::byte*>(begin), into_page + bytes, kPopulateRead);
 #else
   (void)data;
   (void)bytes;

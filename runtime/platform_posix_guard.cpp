@@ -55,8 +55,8 @@ bool replace(uintptr_t address) {
   losses.fetch_add(1);
   const uintptr_t begin = address / page_size * page_size;
   const uintptr_t end = slot->end.load(std::memory_order_relaxed);
-  void* zeros = ::mmap(reinterpret_cast<void*>(begin), end - begin, PROT_READ,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  auto* page = reinterpret_cast<void*>(begin);  // NOLINT(performance-no-int-to-ptr): the system says where
+  void* zeros = ::mmap(page, end - begin, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   return zeros != MAP_FAILED;
 }
 

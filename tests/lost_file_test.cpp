@@ -56,7 +56,7 @@ uint32_t vocabulary_of(const inlay_model* model) {
 
 /// A copy of a model that may be spoilt.
 std::string copy_to(const TemporaryFolder& folder, const std::filesystem::path& from) {
-  const std::string path = folder.file("model");
+  std::string path = folder.file("model");
   std::filesystem::copy_file(from, path, std::filesystem::copy_options::overwrite_existing);
   return path;
 }
@@ -296,7 +296,7 @@ void* foreign_page = nullptr;
 void handle_foreign(int, siginfo_t* info, void*) {
   ++foreign_faults;
   if (info->si_addr == foreign_page) {
-    ::mmap(foreign_page, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    (void)::mmap(foreign_page, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   }
 }
 
