@@ -62,7 +62,7 @@ phase_old_cpu() {
   command -v qemu-x86_64 >/dev/null 2>&1 || { echo "no qemu-x86_64"; return $skipped; }
   case $(uname -m) in x86_64) ;; *) echo "not an x86-64 machine"; return $skipped ;; esac
   build default || return 1
-  files=$(ctest --preset default --show-only --label-exclude 'slow|arithmetic' |
+  files=$(ctest --preset default --show-only --label-exclude 'slow|arithmetic|minutes' |
     sed -n 's/.*: \([a-z0-9_]*\)$/\1/p' | while read -r noun; do
     [ ! -e "tests/${noun}_test.cpp" ] || printf '*/%s_test.cpp,' "$noun"
   done)
