@@ -37,7 +37,8 @@ trap 'rm -rf "$work"' EXIT
 } | LC_ALL=C sort >"$work/constants"
 
 if [ "${4:-}" = write ]; then
-  abidw --no-corpus-path --no-comp-dir-path --no-show-locs "$work/libinlay.so" >"$baseline.abi"
+  abidw --no-corpus-path --no-comp-dir-path --no-show-locs "$work/libinlay.so" |
+    sed "s#path='$work/#path='#" >"$baseline.abi"
   cp "$work/structs" "$baseline.structs"
   cp "$work/constants" "$baseline.constants"
   exit 0
