@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "kernels/cpu/cpu_objects.h"
+#include "kernels/cuda/wide_slices.h"
 #include "kernels/device.h"
 #include "runtime/file.h"
 #include "runtime/model.h"
@@ -55,11 +56,15 @@ constexpr const char* kCudaOps[] = {"embed",        "DeltaNet in", "DeltaNet",  
                                     "attention in", "attention",   "attention out", "gate up",
                                     "down",         "head",        "mtp in",        "mtp KV"};
 
+static_assert(std::size(kCudaOps) == cuda::kWideOps);
+
 std::string kind_name(const Device& device, uint32_t kind) {
   if (!device.asynchronous()) return kind < 96 ? kOps[kind % 24] : "none";
   if (kind < std::size(kCudaKinds)) return kCudaKinds[kind];
   const size_t at = kind - std::size(kCudaKinds);
-  return std::string(kCudaOps[at / 8 % std::size(kCudaOps)]) + ", " + std::to_string(256u << at % 8);
+  if (at >= cuda::WideSlices::kKinds) return "none";
+  return std::string(kCudaOps[at / cuda::WideSlices::kClasses]) + ", " +
+         std::to_string(cuda::WideSlices::kRowsOfTile << at % cuda::WideSlices::kClasses);
 }
 
 /// What the threads of this process have waited for a processor, in all.

@@ -190,10 +190,6 @@ class Device {
   /// Where a pass on this scratch leaves its logits: float[kMaxWidth][vocabulary] in host memory.
   virtual float* logits_of(DeviceScratch&) { return nullptr; }
 
-  /// Whether single slices of a pass at position 0 may be run in any order and then be abandoned, so that the
-  /// runtime can time one of each kind.
-  virtual bool can_probe() const { return false; }
-
   /// Whether a wide pass of fewer rows than the scratch's chunk has fewer slices, of kinds by their rows;
   /// else it has as many, each with its share of the rows.
   virtual bool slices_are_fewer() const { return false; }
@@ -219,8 +215,9 @@ class Device {
     counts[kNoSlice] = 0;
     return counts;
   }
-  /// Runs slices [begin, end); on a device with a queue of its own, returns when they are done or, where
-  /// end == slice_count, leaves that to finish().
+  /// Runs slices [begin, end) (of a pass at position 0 that will be abandoned in any order, so that the
+  /// runtime can time one of each kind); on a device with a queue of its own, returns when they are done or,
+  /// where end == slice_count, leaves that to finish().
   virtual inlay_status run(DeviceScratch& scratch, const Pass& pass, uint32_t begin, uint32_t end) = 0;
   /// Up to where work without a budget is handed over at once on a device with a queue: in between the
   /// runtime looks whether it was cancelled.

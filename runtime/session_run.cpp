@@ -412,7 +412,7 @@ inlay_status Session::probe_passes() {
 
 /// Times one slice of each kind, where nobody has yet. The session is empty, before and afterwards.
 inlay_status Session::probe() {
-  if (!model_->device().can_probe() || scratch_->probed() || !scratch_->enter(this)) return INLAY_OK;
+  if (scratch_->probed() || !scratch_->enter(this)) return INLAY_OK;
   const uint32_t tokens = std::max(session_.prefill_chunk, 2 * kMaxWidth);
   inlay_status status = INLAY_OK;
   if (own_pages(0, tokens) == INLAY_OK) {

@@ -19,13 +19,6 @@ using namespace inlay::test;
 
 namespace {
 
-std::vector<__half> random_halves(uint64_t seed, size_t count) {
-  Random random(seed);
-  std::vector<__half> values(count);
-  for (__half& value : values) value = __float2half(random.real());
-  return values;
-}
-
 /// Attention of one prompt's pass: rows from `position` on over random pages.
 class PromptAttention {
  public:

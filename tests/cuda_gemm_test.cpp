@@ -24,13 +24,6 @@ namespace {
 // stage's depth.
 constexpr uint32_t kRows = 1100, kOutputs = 3080, kColumns = 352;
 
-std::vector<__half> random_halves(uint64_t seed, size_t count) {
-  Random random(seed);
-  std::vector<__half> values(count);
-  for (__half& value : values) value = __float2half(random.real());
-  return values;
-}
-
 struct Product {
   cuda::GemmEpilogue epilogue;
   bool any_device;  // the implementation that every device has

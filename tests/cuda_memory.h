@@ -1,10 +1,14 @@
 #pragma once
 
+#include <cuda_fp16.h>
 #include <cuda_runtime_api.h>
 #include <doctest/doctest.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
+
+#include "tests/host.h"
 
 namespace inlay::test {
 
@@ -31,5 +35,13 @@ class DeviceCopy {
   void* memory_ = nullptr;
   size_t count_;
 };
+
+/// Uniform in [-1, 1).
+inline std::vector<__half> random_halves(uint64_t seed, size_t count) {
+  Random random(seed);
+  std::vector<__half> values(count);
+  for (__half& value : values) value = __float2half(random.real());
+  return values;
+}
 
 }  // namespace inlay::test

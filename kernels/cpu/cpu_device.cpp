@@ -160,7 +160,6 @@ class CpuDevice final : public Device {
     return INLAY_OK;
   }
 
-  bool can_probe() const override { return true; }
   bool has_pools() const override { return true; }
   DeviceBytes plan_pool(const ModelShape& shape, const SessionShape& session, uint32_t pages) const override {
     Layout layout;

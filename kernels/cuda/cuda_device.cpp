@@ -121,7 +121,6 @@ class CudaDevice final : public Device {
   const char* instruction_set() const override { return architecture_; }
   uint32_t default_prefill_chunk(const ModelShape&) const override { return 4096; }
   bool slices_are_fewer() const override { return true; }
-  bool can_probe() const override { return true; }
   bool asynchronous() const override { return true; }
   double measure_read_bandwidth() override {
     const CurrentDevice current(device_);
@@ -335,7 +334,7 @@ class CudaDevice final : public Device {
     const auto& scratch = static_cast<const CudaScratch&>(base);
     switch (pass.kind) {
       case PassKind::kNarrow: return narrow_slices(scratch.shape());
-      case PassKind::kWide: return wide_slices(scratch, pass).count();
+      case PassKind::kWide: return slices_of(scratch, pass).count();
       case PassKind::kDraft: return std::max(pass.drafts, 1u);
     }
     return 0;
@@ -345,7 +344,7 @@ class CudaDevice final : public Device {
     const auto& scratch = static_cast<const CudaScratch&>(base);
     if (pass.kind == PassKind::kDraft) return kMtp;
     if (pass.kind == PassKind::kWide) {
-      const WideSlices slices = wide_slices(scratch, pass);
+      const WideSlices slices = slices_of(scratch, pass);
       return kWideKinds + slices.kind_of(slices.at(slice));
     }
     if (slice == 0) return kEmbed;
@@ -357,14 +356,14 @@ class CudaDevice final : public Device {
   SliceCounts count_kinds(const DeviceScratch& base, const Pass& pass) const override {
     if (pass.kind != PassKind::kWide) return Device::count_kinds(base, pass);
     SliceCounts counts{};
-    wide_slices(static_cast<const CudaScratch&>(base), pass)
+    slices_of(static_cast<const CudaScratch&>(base), pass)
         .count_kinds(std::span(counts).subspan<kWideKinds, WideSlices::kKinds>());
     return counts;
   }
 
   uint32_t next_stop(const DeviceScratch& base, const Pass& pass, uint32_t begin) const override {
     if (pass.kind != PassKind::kWide) return slice_count(base, pass);
-    return wide_slices(static_cast<const CudaScratch&>(base), pass).end_of_layer(begin);
+    return slices_of(static_cast<const CudaScratch&>(base), pass).end_of_layer(begin);
   }
 
   inlay_status run(DeviceScratch& base, const Pass& pass, uint32_t begin, uint32_t end) override {
@@ -556,9 +555,8 @@ class CudaDevice final : public Device {
     (void)cudaFree(weights.memory);
   }
 
-  WideSlices wide_slices(const CudaScratch& scratch, const Pass& pass) const {
-    return {scratch.shape(), scratch.session.mtp, pass.rows, pass.segments[0].position,
-            static_cast<uint32_t>(pass_.gemm.multiprocessors)};
+  WideSlices slices_of(const CudaScratch& scratch, const Pass& pass) const {
+    return wide_slices(pass_, scratch, pass.rows, pass.segments[0].position);
   }
 
   WideContext wide_context(CudaScratch& scratch, const Pass& pass, Queue& queue) {

@@ -41,6 +41,12 @@ void queue_narrow_slice(const NarrowContext& context, uint32_t slice);
 /// them.
 void queue_mtp(const NarrowContext& context, bool guess);
 
+inline WideSlices wide_slices(const PassDevice& device, const CudaScratch& scratch, uint32_t rows,
+                              uint64_t position) {
+  return {scratch.shape(), scratch.session.mtp, rows, position,
+          static_cast<uint32_t>(device.gemm.multiprocessors)};
+}
+
 struct WideContext {
   const PassDevice& device;
   CudaScratch& scratch;
@@ -53,9 +59,7 @@ struct WideContext {
 
   const ModelShape& shape() const { return scratch.shape(); }
   const ModelWeights& model() const { return scratch.weights->model; }
-  WideSlices slices() const {
-    return {shape(), scratch.session.mtp, rows, position, static_cast<uint32_t>(device.gemm.multiprocessors)};
-  }
+  WideSlices slices() const { return wide_slices(device, scratch, rows, position); }
 };
 
 /// Parts of one operation that follow each other go together.

@@ -32,8 +32,8 @@ struct CudaScratch final : DeviceScratch {
   __half* activations = nullptr;      // narrow: [kMaxRows][activation_stride(widest)]
   __half* ffn_activations = nullptr;  // narrow: [kMaxRows][activation_stride(feed forward)]
   float* mixer_in = nullptr;          // [rows][mixer_stride]: what a mixer's first products give
-  float* delta_out = nullptr;         // [rows][value length]
-  RunningAttention running;           // of rows whose keys are not all read yet; in the place of delta_out
+  float* delta_out = nullptr;         // [rows][the longer of value and query length]
+  RunningAttention running;           // of rows whose keys are not all read yet; its sums lie in delta_out
   __half* query = nullptr;            // [rows][query length]
   float* partial = nullptr;           // [kMaxRows][heads][pages][head length]
   float2* partial_sum = nullptr;      // [kMaxRows][heads][pages]

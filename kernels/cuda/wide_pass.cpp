@@ -189,7 +189,6 @@ void queue_parts(const WideContext& c, const WideSlices& slices, const WideSlice
   const ModelShape& s = c.shape();
   CudaScratch& scratch = c.scratch;
   const LayerWeights& w = c.model().layers[at.layer];
-  if (at.op == WideOp::kAttention) return queue_attention(c, slices, at, parts);
   const RowRange rows = slices.rows(at, parts);
   switch (at.op) {
     case WideOp::kEmbed:
@@ -201,7 +200,7 @@ void queue_parts(const WideContext& c, const WideSlices& slices, const WideSlice
     case WideOp::kDeltaNetOut:
       return multiply(c, rows, {&w.delta_net.out}, scratch.half_in, add(scratch.x, s.embedding, 1.0f));
     case WideOp::kAttentionIn: return queue_mixer_in(c, w, rows, true);
-    case WideOp::kAttention: return;
+    case WideOp::kAttention: return queue_attention(c, slices, at, parts);
     case WideOp::kAttentionOut:
       return multiply(c, rows, {&w.attention.out}, scratch.half_in, add(scratch.x, s.embedding, 1.0f));
     case WideOp::kGateUp: return queue_gate_up(c, w, rows);
